@@ -1,0 +1,57 @@
+"""`edgeconsole`: without a verb the console, with one a command for scripts.
+
+Each verb lives in `edgeconsole.commands`; what it needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from edgeconsole import __version__
+from edgeconsole.commands import bundle, console, demo, infer, models, pack, top
+from edgeconsole.errors import EdgeConsoleError
+
+EXIT_ERROR: Final = 2
+_EXIT_INTERRUPTED: Final = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for every error that has a sentence)."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except EdgeConsoleError as error:
+        print(f"edgeconsole: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgeconsole",
+        description="Run AI on a fleet of edge devices. Without a verb: open the console.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgeconsole {__version__}")
+    parser.add_argument(
+        "--fleet",
+        type=Path,
+        metavar="fleet.toml",
+        help="the fleet (default: $EDGECONSOLE_FLEET, ./fleet.toml, the user's own)",
+    )
+    console.add_arguments(parser)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    for command in (demo, top, models, infer, pack, bundle):
+        command.add_parser(verbs)
+    return parser

@@ -1,0 +1,95 @@
+"""`edgeconsole models|load|activate|unload`: what a device holds, and what answers there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from typing import Final
+
+import msgspec
+
+from edgeconsole.errors import ConfigError, ProtocolError
+from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.inventory import find_fleet_file, load_inventory
+from edgeconsole.protocol.control import (
+    ActivateModel,
+    Command,
+    Done,
+    ListModels,
+    LoadModel,
+    ModelsReply,
+    Reply,
+    StoredModel,
+    UnloadModel,
+)
+
+_CHANGES: Final[dict[str, type[LoadModel | ActivateModel | UnloadModel]]] = {
+    "load": LoadModel,
+    "activate": ActivateModel,
+    "unload": UnloadModel,
+}
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the four verbs."""
+    listing = verbs.add_parser("models", help="list the models a device holds")
+    listing.add_argument("device", metavar="DEVICE", help="a device of the fleet file")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=run, change=None)
+    texts = {
+        "load": "start a worker for a stored model",
+        "activate": "let a stored model answer to its name",
+        "unload": "drain and end a model's workers",
+    }
+    for verb, text in texts.items():
+        parser = verbs.add_parser(verb, help=text)
+        parser.add_argument("device", metavar="DEVICE", help="a device of the fleet file")
+        parser.add_argument("model", metavar="MODEL[/VERSION[/VARIANT]]")
+        parser.add_argument("--json", action="store_true")
+        parser.set_defaults(run=run, change=verb)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the verb on the device."""
+    reply = asyncio.run(_ask(options))
+    if isinstance(reply, ModelsReply):
+        if options.json:
+            print(json.dumps({"models": msgspec.to_builtins(reply.models)}))
+        else:
+            _print_models(reply.models)
+        return 0
+    if not isinstance(reply, Done):
+        raise ProtocolError(f"{options.device} answered with {type(reply).__name__}")
+    print(json.dumps({"done": reply.message}) if options.json else reply.message)
+    return 0
+
+
+async def _ask(options: argparse.Namespace) -> Reply:
+    inventory = load_inventory(find_fleet_file(options.fleet))
+    device = next((each for each in inventory.spec.devices if each.id == options.device), None)
+    if device is None:
+        raise ConfigError(
+            f"{options.device!r} is not a device of {inventory.file}",
+            hint=f"devices: {', '.join(each.id for each in inventory.spec.devices)}",
+        )
+    async with ControlLink(device.url, inventory.token(device)) as link:
+        await link.hello()
+        return await link.ask(_command(link.next_id(), options), LOAD_TIMEOUT_S)
+
+
+def _command(command_id: str, options: argparse.Namespace) -> Command:
+    if options.change is None:
+        return ListModels(id=command_id)
+    parts = [*options.model.split("/", 2), "", ""]
+    return _CHANGES[options.change](
+        id=command_id, model=parts[0], version=parts[1], variant=parts[2]
+    )
+
+
+def _print_models(models: tuple[StoredModel, ...]) -> None:
+    print(f"{'MODEL':<32}{'STATE':<10}{'SIZE':>9}  DIGEST")
+    for each in models:
+        key = f"{each.model}/{each.version}/{each.variant}"
+        state = "active" if each.active else "loaded" if each.loaded else "stored"
+        print(f"{key:<32}{state:<10}{each.size_bytes / 1024:>6.0f} kB  {each.digest[:12]}")

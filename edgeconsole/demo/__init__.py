@@ -1,0 +1,1 @@
+"""The demo's trained models and their held-out images, shipped with the package."""

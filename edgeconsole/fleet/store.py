@@ -1,0 +1,238 @@
+"""What the console knows of each device now: latest sample, its age, a short history, events.
+
+Plain Python without I/O. Links write, screens read; the monotonic clock is an argument so that
+ages can be tested. All views are immutable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from edgeconsole.fleet.levels import Freshness, Level, freshness_of, level_of
+from edgeconsole.protocol.control import HelloReply
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
+from edgeconsole.specs import FleetDevice, FleetSpec
+
+HISTORY_SAMPLES: Final = 600
+"""Ten minutes at one sample a second, enough for the widest chart."""
+RECENT_EVENTS: Final = 200
+
+
+class LinkState(StrEnum):
+    """What the connection to a device is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    WAITING = "waiting"
+    """Broken; the next try comes at `retry_at`."""
+    REFUSED = "refused"
+    """The device does not accept us; tried again slowly, and a person has to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One moment of the charts; `None` where the device did not say."""
+
+    at: float
+    """Monotonic seconds on the console."""
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    temp_c: float | None
+    power_w: float | None
+    cpu_percent: float | None
+    memory_percent: float | None
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One device as a screen shows it at one moment."""
+
+    id: str
+    site: str
+    url: str
+    link: LinkState
+    link_reason: str
+    retry_in_s: float | None
+    hello: HelloReply | None
+    sample: DeviceSample | None
+    age_s: float | None
+    """Seconds since the latest sample; `None` if there never was one."""
+    freshness: Freshness
+    level: Level
+    level_reason: str
+    """Why the level is what it is, in one phrase."""
+    active: ModelSample | None
+    """The model that stands for the device: the active one nearest to its deadline."""
+    budget: float | None
+    """The active model's p99 as a share of its deadline (1.0 = exactly on it)."""
+    warn_temp_c: float
+    max_temp_c: float
+
+
+@dataclass(slots=True)
+class _Entry:
+    device: FleetDevice
+    link: LinkState
+    link_reason: str
+    retry_at: float | None
+    hello: HelloReply | None
+    sample: DeviceSample | None
+    sampled_at: float | None
+    points: deque[Point]
+    events: deque[DeviceEvent]
+
+
+class FleetStore:
+    """The console's live picture of a fleet."""
+
+    def __init__(self, spec: FleetSpec, clock: Callable[[], float] = time.monotonic) -> None:
+        self.spec = spec
+        self.clock = clock
+        self._entries = {
+            device.id: _Entry(
+                device=device,
+                link=LinkState.CONNECTING,
+                link_reason="",
+                retry_at=None,
+                hello=None,
+                sample=None,
+                sampled_at=None,
+                points=deque(maxlen=HISTORY_SAMPLES),
+                events=deque(maxlen=RECENT_EVENTS),
+            )
+            for device in spec.devices
+        }
+
+    # What links write.
+
+    def set_link(
+        self, device_id: str, link: LinkState, reason: str = "", retry_in_s: float | None = None
+    ) -> None:
+        """Record what the connection to a device is doing, and why."""
+        entry = self._entries[device_id]
+        entry.link = link
+        entry.link_reason = reason
+        entry.retry_at = None if retry_in_s is None else self.clock() + retry_in_s
+
+    def add_hello(self, device_id: str, hello: HelloReply) -> None:
+        """Record who answered."""
+        self._entries[device_id].hello = hello
+
+    def add_sample(self, device_id: str, sample: DeviceSample) -> None:
+        """Record a sample as heard now."""
+        entry = self._entries[device_id]
+        now = self.clock()
+        entry.sample = sample
+        entry.sampled_at = now
+        entry.points.append(_point(now, sample))
+
+    def add_event(self, device_id: str, event: DeviceEvent) -> None:
+        """Record an event."""
+        self._entries[device_id].events.append(event)
+
+    def recall(
+        self, device_id: str, points: Iterable[Point], events: Iterable[DeviceEvent]
+    ) -> None:
+        """Put back what an earlier console heard; call it before anything new is added."""
+        entry = self._entries[device_id]
+        entry.points.extend(points)
+        entry.events.extend(events)
+
+    def last_event(self, device_id: str) -> tuple[str, int]:
+        """Return the boot id and number of the latest event heard, `("", 0)` if there is none."""
+        events = self._entries[device_id].events
+        return (events[-1].boot_id, events[-1].seq) if events else ("", 0)
+
+    # What screens read.
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the device ids in the order of `fleet.toml`."""
+        return tuple(self._entries)
+
+    def device(self, device_id: str) -> DeviceView | None:
+        """Return one device as it stands now, or `None` if the fleet has no such device."""
+        entry = self._entries.get(device_id)
+        return None if entry is None else self._view(entry, self.clock())
+
+    def devices(self) -> tuple[DeviceView, ...]:
+        """Return all devices as they stand now, in the order of `fleet.toml`."""
+        now = self.clock()
+        return tuple(self._view(entry, now) for entry in self._entries.values())
+
+    def points(self, device_id: str, seconds: float = HISTORY_SAMPLES) -> tuple[Point, ...]:
+        """Return a device's chart points of the last `seconds`, oldest first."""
+        since = self.clock() - seconds
+        return tuple(_after(self._entries[device_id].points, since))
+
+    def events(self, device_id: str | None = None) -> tuple[DeviceEvent, ...]:
+        """Return recent events of one device or of all, oldest first."""
+        if device_id is not None:
+            return tuple(self._entries[device_id].events)
+        merged = [event for entry in self._entries.values() for event in entry.events]
+        return tuple(sorted(merged, key=lambda event: event.time_unix_s))
+
+    def _view(self, entry: _Entry, now: float) -> DeviceView:
+        age_s = None if entry.sampled_at is None else now - entry.sampled_at
+        freshness = freshness_of(age_s, self.spec)
+        limits = entry.hello.device.thermal_constraints if entry.hello else None
+        active = representative(entry.sample)
+        view = DeviceView(
+            id=entry.device.id,
+            site=entry.device.site,
+            url=entry.device.url,
+            link=entry.link,
+            link_reason=entry.link_reason,
+            retry_in_s=None if entry.retry_at is None else max(0.0, entry.retry_at - now),
+            hello=entry.hello,
+            sample=entry.sample,
+            age_s=age_s,
+            freshness=freshness,
+            level=Level.UNKNOWN,
+            level_reason="",
+            active=active,
+            budget=_budget(active),
+            warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
+            max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
+        )
+        level, reason = level_of(view)
+        return replace(view, level=level, level_reason=reason)
+
+
+def representative(sample: DeviceSample | None) -> ModelSample | None:
+    """Return the active model nearest to its deadline; without traffic, the first active one."""
+    if sample is None:
+        return None
+    active = [model for model in sample.models if model.active]
+    return max(active, key=lambda model: _budget(model) or 0.0, default=None)
+
+
+def _budget(model: ModelSample | None) -> float | None:
+    if model is None or model.p99_ms is None:
+        return None
+    return model.p99_ms / model.deadline_ms
+
+
+def _point(at: float, sample: DeviceSample) -> Point:
+    model = representative(sample)
+    return Point(
+        at=at,
+        p50_ms=model.p50_ms if model else None,
+        p95_ms=model.p95_ms if model else None,
+        p99_ms=model.p99_ms if model else None,
+        temp_c=sample.temp_c.value,
+        power_w=sample.power_w.value,
+        cpu_percent=sample.cpu_percent,
+        memory_percent=sample.memory_percent,
+        rate_per_s=sum(each.rate_per_s for each in sample.models),
+    )
+
+
+def _after(points: deque[Point], since: float) -> Iterator[Point]:
+    return (point for point in points if point.at >= since)

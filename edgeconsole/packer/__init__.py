@@ -1,0 +1,1 @@
+"""The rooms behind `edgeconsole.packing`; those that need torch say so in their first line."""

@@ -1,0 +1,1 @@
+"""What both programs speak. A leaf: standard library, msgspec, numpy and `edgeconsole.errors`."""

@@ -1,0 +1,195 @@
+"""Control messages on `/v1/control`: commands to an agent, and what it answers and pushes.
+
+JSON text frames, tagged by `type`. Every command carries an `id` that its one reply repeats.
+Commands refuse unknown fields; what an agent sends tolerates them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
+from edgeconsole.specs import EdgeDeploymentTier, EdgeDeviceSpec, LatencyRequirement
+
+SUBPROTOCOL: Final = "edgeconsole.v1"
+PROTOCOL_VERSION: Final = 1
+INFER_PATH: Final = "/v1/infer"
+CONTROL_PATH: Final = "/v1/control"
+MAX_CONTROL_BYTES: Final = 64 * 1024
+"""The largest control command (OWASP's figure for websocket messages)."""
+MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""The largest control reply a console accepts."""
+
+
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    id: str
+
+
+class Hello(_Command, frozen=True, tag="hello"):
+    """Say who is there and which protocol versions it speaks; the first command."""
+
+    client: str
+    versions: tuple[int, ...] = (PROTOCOL_VERSION,)
+
+
+class GetStatus(_Command, frozen=True, tag="status"):
+    """Ask for one `DeviceSample` now."""
+
+
+class Subscribe(_Command, frozen=True, tag="subscribe"):
+    """Ask for samples every `interval_s` and for all events after `after_seq` of `boot_id`."""
+
+    interval_s: float = 1.0
+    boot_id: str = ""
+    after_seq: int = 0
+
+
+class Unsubscribe(_Command, frozen=True, tag="unsubscribe"):
+    """End samples and events on this connection."""
+
+
+class ListModels(_Command, frozen=True, tag="list_models"):
+    """Ask for all models in the device's store."""
+
+
+class LoadModel(_Command, frozen=True, tag="load"):
+    """Start a worker for a stored model; it does not get requests before `activate`.
+
+    An empty `version` or `variant` means: the newest stored one.
+    """
+
+    model: str
+    version: str = ""
+    variant: str = ""
+
+
+class ActivateModel(_Command, frozen=True, tag="activate"):
+    """Make a stored model the one that answers to its name, loading it first if need be."""
+
+    model: str
+    version: str = ""
+    variant: str = ""
+
+
+class UnloadModel(_Command, frozen=True, tag="unload"):
+    """Drain and end a model's workers; without `version` and `variant`, all of that name."""
+
+    model: str
+    version: str = ""
+    variant: str = ""
+
+
+Command = (
+    Hello
+    | GetStatus
+    | Subscribe
+    | Unsubscribe
+    | ListModels
+    | LoadModel
+    | ActivateModel
+    | UnloadModel
+)
+
+
+class StoredModel(msgspec.Struct, frozen=True):
+    """A model in a device's store; sizes in bytes."""
+
+    model: str
+    version: str
+    variant: str
+    digest: str
+    task: str
+    size_bytes: int
+    loaded: bool
+    active: bool
+
+
+class _Reply(msgspec.Struct, frozen=True, tag_field="type"):
+    id: str
+
+
+class HelloReply(_Reply, frozen=True, tag="hello"):
+    """Who the agent is."""
+
+    version: int
+    agent_id: str
+    agent_version: str
+    boot_id: str
+    tier: EdgeDeploymentTier
+    latency_requirement: LatencyRequirement
+    device: EdgeDeviceSpec
+    platform: str
+
+
+class StatusReply(_Reply, frozen=True, tag="status"):
+    """The device now."""
+
+    sample: DeviceSample
+
+
+class ModelsReply(_Reply, frozen=True, tag="models"):
+    """What is in the store."""
+
+    models: tuple[StoredModel, ...]
+
+
+class Done(_Reply, frozen=True, tag="done"):
+    """The command was carried out; `message` says what that meant."""
+
+    message: str = ""
+
+
+class Failed(_Reply, frozen=True, tag="failed"):
+    """The command was refused or failed; nothing changed unless `error` says so."""
+
+    code: str
+    error: str
+    hint: str = ""
+
+
+class SamplePush(msgspec.Struct, frozen=True, tag_field="type", tag="sample"):
+    """A sample, pushed to a subscriber."""
+
+    sample: DeviceSample
+
+
+class EventPush(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
+    """An event, pushed to a subscriber."""
+
+    event: DeviceEvent
+
+
+Reply = HelloReply | StatusReply | ModelsReply | Done | Failed
+AgentMessage = Reply | SamplePush | EventPush
+
+_command_decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)
+_agent_decoder: Final[msgspec.json.Decoder[AgentMessage]] = msgspec.json.Decoder(AgentMessage)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode(message: Command | AgentMessage) -> str:
+    """Encode any control message as a text frame."""
+    return _encoder.encode(message).decode()
+
+
+def decode_command(frame: str | bytes) -> Command:
+    """Decode a command; raises `RequestError` with code `MALFORMED`."""
+    if isinstance(frame, bytes):
+        raise RequestError(ErrorCode.MALFORMED, "control commands are JSON text frames, not binary")
+    try:
+        return _command_decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise RequestError(ErrorCode.MALFORMED, f"not a valid command: {error}") from error
+
+
+def decode_agent_message(frame: str | bytes) -> AgentMessage:
+    """Decode what an agent sent; raises `RequestError` with code `MALFORMED`."""
+    try:
+        return _agent_decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise RequestError(
+            ErrorCode.MALFORMED, f"the agent's message cannot be read: {error}"
+        ) from error

@@ -1,0 +1,383 @@
+"""Inference messages: Open Inference Protocol requests and answers, as text and binary frames.
+
+A *text frame* is the V2 JSON object. A *binary frame* is V2's binary-data extension in one message:
+
+    bytes 0..3    length of the JSON header, unsigned, little-endian
+    bytes 4..     the JSON header; a tensor has `parameters.binary_data_size` instead of `data`
+    zero padding to a multiple of 64
+    the tensors in the header's order, raw little-endian, each padded to a multiple of 64
+
+64 bytes is a cache line and the alignment vector units want; a tensor keeps it through shared
+memory to the model. Source of names: KServe Open Inference Protocol V2, "binary tensor data".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.tensors import Array, Datatype, element_count
+
+ALIGNMENT: Final = 64
+MAX_HEADER_BYTES: Final = 1 << 20
+MAX_PRIORITY: Final = 10
+DEFAULT_PRIORITY: Final = 5
+MAX_ID_LENGTH: Final = 128
+_HEADER_LENGTH: Final = struct.Struct("<I")
+
+
+class Rung(StrEnum):
+    """The rung of the failsafe ladder an answer came from."""
+
+    PRIMARY = "primary"
+    SHED = "shed"
+    PEER = "peer"
+    FALLBACK = "fallback"
+    LAST_GOOD = "last_good"
+    STATIC = "static"
+    STOP = "stop"
+
+
+class RequestParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a client may ask of one request.
+
+    `deadline_ms` counts from the moment the agent reads the request. `priority` is 0 (first to
+    wait) to 10 (first to go).
+    """
+
+    deadline_ms: float | None = None
+    priority: int = DEFAULT_PRIORITY
+    binary_data_output: bool | None = None
+    """Whether outputs come as binary; by default they come as the request did."""
+
+
+class TensorParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """V2 per-tensor parameters."""
+
+    binary_data_size: int | None = None
+
+
+class WireTensor(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A tensor as the JSON header describes it; `data` is flat or nested, row-major."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: TensorParameters = msgspec.field(default_factory=TensorParameters)
+
+
+class OutputRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One output a client wants; without any, it gets all."""
+
+    name: str
+
+
+class ClientFrame(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a client sends on `/v1/infer`: an inference request, or `cancel` with a request's id."""
+
+    model_name: str = ""
+    model_version: str = ""
+    id: str = ""
+    parameters: RequestParameters = msgspec.field(default_factory=RequestParameters)
+    inputs: list[WireTensor] = []
+    outputs: list[OutputRequest] = []
+    cancel: str | None = None
+
+
+class AnswerParameters(msgspec.Struct, omit_defaults=True):
+    """What an answer says about itself; times in milliseconds, measured on the device."""
+
+    rung: Rung = Rung.PRIMARY
+    variant: str = ""
+    device: str = ""
+    degraded: bool = False
+    queue_ms: float = 0.0
+    infer_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+class ServerFrame(msgspec.Struct, omit_defaults=True):
+    """What an agent sends on `/v1/infer`: an answer, or `error` with its `code` and `hint`."""
+
+    id: str = ""
+    model_name: str = ""
+    model_version: str = ""
+    parameters: AnswerParameters | None = None
+    outputs: list[WireTensor] = []
+    error: str | None = None
+    code: str = ""
+    hint: str = ""
+
+
+class InferRequest(msgspec.Struct):
+    """A decoded request: arrays instead of wire tensors. Binary inputs are views into the frame."""
+
+    model_name: str
+    model_version: str
+    id: str
+    deadline_ms: float | None
+    priority: int
+    inputs: dict[str, Array]
+    output_names: tuple[str, ...]
+    binary_output: bool
+
+
+_client_decoder: Final = msgspec.json.Decoder(ClientFrame)
+_server_decoder: Final = msgspec.json.Decoder(ServerFrame)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def decode_client_frame(frame: str | bytes) -> InferRequest | str:
+    """Decode a client's frame to a request, or to the id that it cancels.
+
+    Raises `RequestError`; its `request_id` attribute is not set because the id may be unreadable:
+    use `peek_id` for the reply.
+    """
+    header, body, base = _split(frame)
+    try:
+        message = _client_decoder.decode(header)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(
+            ErrorCode.MALFORMED, f"the request is not a valid V2 inference request: {error}"
+        ) from error
+    if message.cancel is not None:
+        return message.cancel
+    _check_request(message)
+    inputs: dict[str, Array] = {}
+    offset = base
+    for tensor in message.inputs:
+        if tensor.name in inputs:
+            raise RequestError(ErrorCode.BAD_INPUT_NAME, f"input {tensor.name!r} is given twice")
+        inputs[tensor.name], offset = _tensor_array(tensor, body, offset)
+    if body is not None and offset != len(body) and offset != _aligned(len(body)):
+        raise RequestError(
+            ErrorCode.BAD_DATA_SIZE,
+            f"the frame has {len(body)} bytes, but its header describes {offset}",
+        )
+    binary = message.parameters.binary_data_output
+    return InferRequest(
+        model_name=message.model_name,
+        model_version=message.model_version,
+        id=message.id,
+        deadline_ms=message.parameters.deadline_ms,
+        priority=message.parameters.priority,
+        inputs=inputs,
+        output_names=tuple(output.name for output in message.outputs),
+        binary_output=body is not None if binary is None else binary,
+    )
+
+
+class _OnlyId(msgspec.Struct):
+    id: str = ""
+
+
+_id_decoder: Final = msgspec.json.Decoder(_OnlyId)
+
+
+def peek_id(frame: str | bytes) -> str:
+    """Return the request id of a frame that failed to decode, or "" if it cannot be read."""
+    try:
+        return _id_decoder.decode(_split(frame)[0]).id[:MAX_ID_LENGTH]
+    except (msgspec.MsgspecError, RequestError, RecursionError, UnicodeDecodeError):
+        return ""
+
+
+def encode_request(
+    frame: ClientFrame, inputs: Mapping[str, Array], *, binary: bool = True
+) -> str | bytes:
+    """Encode a request whose tensors are `inputs`; raises `ValueError` for a dtype V2 lacks."""
+    frame.inputs = [_wire_tensor(name, array, binary=binary) for name, array in inputs.items()]
+    return _join(_encoder.encode(frame), list(inputs.values()), binary=binary)
+
+
+def encode_answer(
+    frame: ServerFrame, outputs: Sequence[tuple[str, Array]], *, binary: bool
+) -> str | bytes:
+    """Encode an answer with its output arrays."""
+    frame.outputs = [_wire_tensor(name, array, binary=binary) for name, array in outputs]
+    return _join(_encoder.encode(frame), [array for _, array in outputs], binary=binary)
+
+
+def encode_error(request_id: str, error: RequestError) -> str:
+    """Encode a refusal as a text frame."""
+    frame = ServerFrame(id=request_id, error=error.message, code=error.code.value, hint=error.hint)
+    return _encoder.encode(frame).decode()
+
+
+def encode_cancel(request_id: str) -> str:
+    """Encode the wish to drop a request that is in flight."""
+    return _encoder.encode(ClientFrame(cancel=request_id)).decode()
+
+
+def decode_server_frame(frame: str | bytes) -> tuple[ServerFrame, dict[str, Array]]:
+    """Decode an agent's frame to its header and output arrays; raises `RequestError`."""
+    header, body, offset = _split(frame)
+    try:
+        message = _server_decoder.decode(header)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(
+            ErrorCode.MALFORMED, f"the agent's answer cannot be read: {error}"
+        ) from error
+    outputs: dict[str, Array] = {}
+    for tensor in message.outputs:
+        outputs[tensor.name], offset = _tensor_array(tensor, body, offset)
+    return message, outputs
+
+
+def _check_request(message: ClientFrame) -> None:
+    """Refuse what the types alone let through."""
+    if not message.model_name:
+        raise RequestError(ErrorCode.MALFORMED, "the request has no model_name")
+    if len(message.id) > MAX_ID_LENGTH:
+        raise RequestError(ErrorCode.MALFORMED, f"id is longer than {MAX_ID_LENGTH} characters")
+    parameters = message.parameters
+    if not 0 <= parameters.priority <= MAX_PRIORITY:
+        raise RequestError(
+            ErrorCode.BAD_PARAMETER,
+            f"priority must be 0 to {MAX_PRIORITY}, got {parameters.priority}",
+        )
+    if parameters.deadline_ms is not None and not 0 < parameters.deadline_ms <= 3_600_000:
+        raise RequestError(
+            ErrorCode.BAD_PARAMETER,
+            f"deadline_ms must be above 0 and at most 3,600,000, got {parameters.deadline_ms}",
+        )
+
+
+def _split(frame: str | bytes) -> tuple[str | memoryview, memoryview | None, int]:
+    """Return a frame's JSON header, its whole body (binary frames) and where the tensors start."""
+    if isinstance(frame, str):
+        return frame, None, 0
+    if len(frame) < _HEADER_LENGTH.size:
+        raise RequestError(ErrorCode.MALFORMED, "a binary frame starts with a 4-byte header length")
+    (length,) = _HEADER_LENGTH.unpack_from(frame)
+    end = _HEADER_LENGTH.size + length
+    if length > MAX_HEADER_BYTES or end > len(frame):
+        raise RequestError(
+            ErrorCode.MALFORMED,
+            f"the binary frame of {len(frame)} bytes declares a header of {length} bytes",
+            hint="the first 4 bytes are the header's length, little-endian",
+        )
+    view = memoryview(frame)
+    return view[_HEADER_LENGTH.size : end], view, _aligned(end)
+
+
+def _tensor_array(tensor: WireTensor, body: memoryview | None, offset: int) -> tuple[Array, int]:
+    """Return a tensor's array and the offset after it; sizes are checked before any allocation."""
+    try:
+        datatype = Datatype(tensor.datatype)
+    except ValueError:
+        raise RequestError(
+            ErrorCode.BAD_DATATYPE,
+            f"tensor {tensor.name!r} has datatype {tensor.datatype!r}, which is not one of "
+            f"{', '.join(Datatype)}",
+        ) from None
+    if len(tensor.shape) > 16 or any(not 0 <= dim < 1 << 31 for dim in tensor.shape):
+        raise RequestError(
+            ErrorCode.BAD_SHAPE, f"tensor {tensor.name!r} has an impossible shape {tensor.shape}"
+        )
+    size = tensor.parameters.binary_data_size
+    if size is None:
+        if tensor.data is None:
+            raise RequestError(ErrorCode.BAD_DATA_SIZE, f"tensor {tensor.name!r} has no data")
+        return _from_json(tensor, datatype), offset
+    if body is None or tensor.data is not None:
+        raise RequestError(
+            ErrorCode.BAD_DATA_SIZE,
+            f"tensor {tensor.name!r} has binary_data_size in a text frame, or beside data",
+        )
+    expected = element_count(tensor.shape) * datatype.dtype.itemsize
+    if size != expected:
+        raise RequestError(
+            ErrorCode.BAD_DATA_SIZE,
+            f"tensor {tensor.name!r} of shape {list(tensor.shape)} {datatype} needs {expected} "
+            f"bytes, binary_data_size says {size}",
+        )
+    if offset + size > len(body):
+        raise RequestError(
+            ErrorCode.BAD_DATA_SIZE,
+            f"tensor {tensor.name!r} needs {size} bytes at {offset}, the frame ends at {len(body)}",
+        )
+    raw = np.frombuffer(body[offset : offset + size], dtype=datatype.dtype)
+    return raw.reshape(tensor.shape), _aligned(offset + size)
+
+
+def _from_json(tensor: WireTensor, datatype: Datatype) -> Array:
+    """Build an array from JSON values, flat or nested, without silent conversions."""
+    assert tensor.data is not None
+    count = element_count(tensor.shape)
+    try:
+        raw = np.array(tensor.data) if tensor.data else np.empty(0, datatype.dtype)
+    except (ValueError, OverflowError) as error:
+        raise RequestError(
+            ErrorCode.BAD_SHAPE, f"data of tensor {tensor.name!r} is ragged: {error}"
+        ) from error
+    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[datatype.dtype.kind]
+    if raw.size and raw.dtype.kind not in allowed:
+        raise RequestError(
+            ErrorCode.BAD_VALUE,
+            f"data of tensor {tensor.name!r} holds values that are not {datatype}",
+        )
+    if raw.size != count:
+        raise RequestError(
+            ErrorCode.BAD_DATA_SIZE,
+            f"tensor {tensor.name!r} of shape {list(tensor.shape)} needs {count} values, "
+            f"got {raw.size}",
+        )
+    if raw.ndim > 1 and raw.shape != tensor.shape:
+        raise RequestError(
+            ErrorCode.BAD_SHAPE,
+            f"data of tensor {tensor.name!r} is nested as {list(raw.shape)}, "
+            f"its shape says {list(tensor.shape)}",
+        )
+    if datatype.dtype.kind in "iu" and raw.size:
+        limits = np.iinfo(datatype.dtype)
+        if int(raw.min()) < limits.min or int(raw.max()) > limits.max:
+            raise RequestError(
+                ErrorCode.BAD_VALUE, f"a value of tensor {tensor.name!r} does not fit {datatype}"
+            )
+    with np.errstate(over="ignore"):
+        return raw.astype(datatype.dtype).reshape(tensor.shape)
+
+
+def _wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:
+    datatype = Datatype.of(array.dtype)
+    if binary:
+        return WireTensor(
+            name=name,
+            shape=array.shape,
+            datatype=datatype.value,
+            parameters=TensorParameters(binary_data_size=array.nbytes),
+        )
+    return WireTensor(
+        name=name, shape=array.shape, datatype=datatype.value, data=array.ravel().tolist()
+    )
+
+
+def _join(header: bytes, arrays: Sequence[Array], *, binary: bool) -> str | bytes:
+    if not binary:
+        return header.decode()
+    start = _aligned(_HEADER_LENGTH.size + len(header))
+    total = start
+    for array in arrays:
+        total = _aligned(total) + array.nbytes
+    frame = bytearray(total)
+    _HEADER_LENGTH.pack_into(frame, 0, len(header))
+    frame[_HEADER_LENGTH.size : _HEADER_LENGTH.size + len(header)] = header
+    offset = start
+    for array in arrays:
+        offset = _aligned(offset)
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        frame[offset : offset + array.nbytes] = little.tobytes()
+        offset += array.nbytes
+    return bytes(frame)
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // ALIGNMENT) * ALIGNMENT

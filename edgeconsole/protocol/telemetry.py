@@ -1,0 +1,120 @@
+"""What a device says about itself once a second: readings, model figures, events.
+
+Unknown fields are tolerated here, so that an older console can watch a newer agent.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from edgeconsole.specs import AgentState
+
+
+class Quality(StrEnum):
+    """How a reading came to be."""
+
+    MEASURED = "measured"
+    DERIVED = "derived"
+    ESTIMATED = "estimated"
+    SIMULATED = "simulated"
+    UNKNOWN = "unknown"
+
+
+class Severity(StrEnum):
+    """How much an event matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class ModelState(StrEnum):
+    """Whether a loaded model can answer."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One sensor reading; `value` is `None` where it is unknown, and then `reason` says why."""
+
+    value: float | None = None
+    unit: str = ""
+    source: str = ""
+    quality: Quality = Quality.UNKNOWN
+    reason: str = ""
+
+
+class ModelSample(msgspec.Struct, frozen=True):
+    """One loaded model at one moment.
+
+    Percentiles are over the last 60 s of answered requests, in milliseconds from the moment the
+    agent read the request; `None` without requests. Counters are since the agent started.
+    """
+
+    model: str
+    version: str
+    variant: str
+    digest: str
+    state: ModelState
+    active: bool
+    deadline_ms: float
+    worker_pids: tuple[int, ...] = ()
+    restarts: int = 0
+    queue_depth: int = 0
+    in_flight: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    infer_p50_ms: float | None = None
+    rate_per_s: float = 0.0
+    """Answers per second over the last 5 s."""
+    requests_total: int = 0
+    answered_total: int = 0
+    refused_total: int = 0
+    """Refused before a model ran: queue full, deadline passed while waiting, cancelled."""
+    failed_total: int = 0
+    """The model or its worker failed."""
+    late_total: int = 0
+    """Results that came after their deadline and were dropped."""
+    rss_bytes: int | None = None
+    reason: str = ""
+    """Why it is not ready."""
+
+
+class DeviceSample(msgspec.Struct, frozen=True):
+    """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""
+
+    device_id: str
+    boot_id: str
+    seq: int
+    time_unix_s: float
+    state: AgentState
+    uptime_s: float
+    temp_c: Reading
+    power_w: Reading
+    cpu_percent: float | None
+    memory_percent: float | None
+    memory_used_bytes: int | None
+    agent_rss_bytes: int | None
+    connections: int
+    models: tuple[ModelSample, ...]
+    reason: str = ""
+    """Why the state is `error` or `maintenance`."""
+
+
+class DeviceEvent(msgspec.Struct, frozen=True):
+    """Something that happened on a device; `seq` counts events since the agent's start."""
+
+    device_id: str
+    boot_id: str
+    seq: int
+    time_unix_s: float
+    severity: Severity
+    kind: str
+    """A stable short name, such as `worker_lost` or `state_changed`."""
+    message: str

@@ -1,0 +1,330 @@
+"""`EdgeIntelligentAgent`: what the device does, from its first start to its orderly end.
+
+The supervisor process: sockets, queues, policy and state. It never runs a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import secrets
+import time
+from typing import Final
+
+import psutil
+
+from edgeconsole import __version__
+from edgeconsole.bundle import Bundle
+from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
+from edgeconsole.protocol.control import PROTOCOL_VERSION, HelloReply, StoredModel
+from edgeconsole.protocol.telemetry import DeviceSample, Severity
+from edgeconsole.runtime.auth import load_or_create_token
+from edgeconsole.runtime.config import AgentSettings
+from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
+from edgeconsole.runtime.models.store import ModelStore
+from edgeconsole.runtime.place import lock_state, write_endpoint
+from edgeconsole.runtime.server import AgentServer
+from edgeconsole.runtime.serving.engine import InferenceEngine
+from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
+from edgeconsole.specs import AgentState, ComputeUnits, EdgeDeviceSpec, ModelDeploymentSpec
+
+DRAIN_S: Final = 5.0
+"""How long accepted requests may take when a model is unloaded or the agent stops."""
+_TICK_S: Final = 1.0
+
+
+class EdgeIntelligentAgent:
+    """One device's agent."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.settings = settings
+        self.config = settings.config
+        self.device_id = self.config.device_spec.device_id or self.config.agent_id
+        self.boot_id = secrets.token_hex(8)
+        self.telemetry = EdgeTelemetryCollector(self.device_id, self.boot_id)
+        self.monitor = EdgeResourceMonitor()
+        self.engine = InferenceEngine(self.config, self.telemetry.record)
+        self._store: ModelStore | None = None
+        self._server = AgentServer(
+            self, self.config.server, load_or_create_token(settings.token_file)
+        )
+        self._started_s = time.monotonic()
+        self._sample_seq = 0
+        self._loading = True
+        self._stopping = False
+        self._not_served: dict[str, str] = {}
+        self._last_state = AgentState.INITIALIZING
+        self._changing = asyncio.Lock()
+
+    @property
+    def port(self) -> int:
+        """Return the port the agent listens on."""
+        return self._server.port
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain and end.
+
+        Raises:
+            ConfigError: the address is taken.
+            StoreError: the state folder cannot be used.
+        """
+        with lock_state(self.settings.state_dir):
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
+        await self._server.start()
+        write_endpoint(self.settings.state_dir, self.config.server.host, self.port)
+        monitor = asyncio.create_task(self.monitor.run())
+        supervisor = asyncio.create_task(self._supervise())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            self.telemetry.record(
+                Severity.INFO, "agent_started", f"agent {__version__} listens on port {self.port}"
+            )
+            await self._load_configured()
+            await asyncio.wait((monitor, supervisor, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if monitor.done():
+                await monitor  # It ends only by failing: let that end the agent.
+            if supervisor.done():
+                await supervisor
+        finally:
+            await self._shut_down()
+            for task in (monitor, supervisor, stopping):
+                task.cancel()
+            await asyncio.gather(monitor, supervisor, stopping, return_exceptions=True)
+
+    # What the agent says of itself.
+
+    def hello(self, command_id: str) -> HelloReply:
+        """Return who this agent is."""
+        return HelloReply(
+            id=command_id,
+            version=PROTOCOL_VERSION,
+            agent_id=self.config.agent_id,
+            agent_version=__version__,
+            boot_id=self.boot_id,
+            tier=self.config.deployment_tier,
+            latency_requirement=self.config.latency_requirement,
+            device=_completed(self.config.device_spec, self.device_id),
+            platform=f"{platform.system()} {platform.machine()}",
+        )
+
+    def state(self) -> tuple[AgentState, str]:
+        """Return what the agent is doing, and the reason where it is not well."""
+        if self._stopping:
+            return AgentState.MAINTENANCE, "the agent is going down"
+        if self._loading:
+            return AgentState.INITIALIZING, "loading models"
+        if self._not_served:
+            name, reason = next(iter(self._not_served.items()))
+            return AgentState.ERROR, f"{name}: {reason}"
+        failed = self.engine.failed()
+        if failed:
+            return AgentState.ERROR, f"{failed[0].manifest.model}: {failed[0].reason}"
+        if any(runner.busy for runner in self.engine.loaded().values()):
+            return AgentState.PROCESSING, ""
+        return AgentState.READY, ""
+
+    def sample(self) -> DeviceSample:
+        """Return the device as it is now."""
+        now_s = time.monotonic()
+        state, reason = self.state()
+        usage = self.monitor.latest
+        self._sample_seq += 1
+        return DeviceSample(
+            device_id=self.device_id,
+            boot_id=self.boot_id,
+            seq=self._sample_seq,
+            time_unix_s=time.time(),
+            state=state,
+            uptime_s=now_s - self._started_s,
+            temp_c=usage.temp_c,
+            power_w=usage.power_w,
+            cpu_percent=usage.cpu_percent,
+            memory_percent=usage.memory_percent,
+            memory_used_bytes=usage.memory_used_bytes,
+            agent_rss_bytes=usage.agent_rss_bytes,
+            connections=self._server.connections,
+            models=self.engine.samples(now_s),
+            reason=reason,
+        )
+
+    # What consoles may ask for.
+
+    async def models(self) -> tuple[StoredModel, ...]:
+        """Return all models in the store."""
+        bundles = await asyncio.to_thread(self._models.bundles)
+        loaded = self.engine.loaded()
+        return tuple(
+            StoredModel(
+                model=bundle.manifest.model,
+                version=bundle.manifest.version,
+                variant=bundle.manifest.variant,
+                digest=bundle.digest,
+                task=bundle.manifest.task.value,
+                size_bytes=sum(file.size for file in bundle.manifest.files),
+                loaded=bundle.digest in loaded,
+                active=self.engine.is_active(bundle.digest),
+            )
+            for bundle in bundles
+        )
+
+    async def load(self, model: str, version: str = "", variant: str = "") -> str:
+        """Load a stored model; returns a sentence. Raises `RequestError` or `BackendError`."""
+        async with self._changing:
+            bundle = await self._find(model, version, variant)
+            await self.engine.load(bundle)
+            return f"{bundle.manifest.key} is loaded"
+
+    async def activate(self, model: str, version: str = "", variant: str = "") -> str:
+        """Let a stored model answer to its name; the one before it drains and ends."""
+        async with self._changing:
+            bundle = await self._find(model, version, variant)
+            await self.engine.load(bundle)
+            await asyncio.to_thread(self._models.set_active, model, bundle.digest)
+            before = self.engine.active_digest(model)
+            self.engine.activate(bundle.digest)
+            self._not_served.pop(model, None)
+            self.telemetry.record(
+                Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
+            )
+            if before is not None and before != bundle.digest:
+                await self.engine.unload(before, drain_s=DRAIN_S)
+            return f"{bundle.manifest.key} is active"
+
+    async def unload(self, model: str, version: str = "", variant: str = "") -> str:
+        """Drain and end a model's workers; returns a sentence. Raises `RequestError`."""
+        async with self._changing:
+            found = [
+                runner
+                for runner in self.engine.loaded().values()
+                if runner.manifest.model == model
+                and version in ("", runner.manifest.version)
+                and variant in ("", runner.manifest.variant)
+            ]
+            if not found:
+                raise RequestError(ErrorCode.UNKNOWN_MODEL, f"{model!r} is not loaded")
+            for runner in found:
+                await self.engine.unload(runner.bundle.digest, drain_s=DRAIN_S)
+                self.telemetry.record(
+                    Severity.INFO, "model_unloaded", f"{runner.manifest.key} was unloaded"
+                )
+            return f"unloaded {', '.join(runner.manifest.key for runner in found)}"
+
+    async def _find(self, model: str, version: str, variant: str) -> Bundle:
+        bundle = await asyncio.to_thread(self._models.find, model, version, variant)
+        if bundle is None:
+            wanted = "/".join(part for part in (model, version, variant) if part)
+            raise RequestError(
+                ErrorCode.UNKNOWN_MODEL,
+                f"the store has no {wanted!r}",
+                hint="list_models says what it has",
+            )
+        return bundle
+
+    @property
+    def _models(self) -> ModelStore:
+        if self._store is None:
+            raise RequestError(ErrorCode.NOT_READY, "the agent is still starting")
+        return self._store
+
+    # Start, supervision, end.
+
+    async def _load_configured(self) -> None:
+        async with self._changing:
+            await asyncio.gather(*(self._load_one(spec) for spec in self.config.model_specs))
+        self._loading = False
+        self._note_state()
+
+    async def _load_one(self, spec: ModelDeploymentSpec) -> None:
+        """Bring one configured model up; its failure is the agent's state, not its end."""
+        try:
+            bundle = await asyncio.to_thread(self._take_in, spec)
+            if spec.load:
+                await self.engine.load(bundle)
+                self.engine.activate(bundle.digest)
+        except EdgeConsoleError as error:
+            self._not_served[spec.model_id] = error.message
+            self.telemetry.record(
+                Severity.CRITICAL, "model_not_served", f"{spec.model_id}: {error}"
+            )
+
+    def _take_in(self, spec: ModelDeploymentSpec) -> Bundle:
+        """Return the bundle that is to answer; what an operator activated wins over the file."""
+        store = self._models
+        path = self.settings.bundle_path(spec)
+        recorded = store.active().get(spec.model_id)
+        if path is not None:
+            bundle, is_new = store.add(path)
+            if bundle.manifest.model != spec.model_id:
+                raise RequestError(
+                    ErrorCode.CONFLICT,
+                    f"{path} holds the model {bundle.manifest.model!r}, not {spec.model_id!r}",
+                )
+            if is_new or recorded is None:
+                store.set_active(spec.model_id, bundle.digest)
+                return bundle
+        if recorded is not None:
+            for digest in (recorded.active, recorded.previous):
+                stored = store.get(digest) if digest else None
+                if stored is not None:
+                    return stored
+        found = store.find(spec.model_id)
+        if found is None:
+            raise RequestError(
+                ErrorCode.UNKNOWN_MODEL,
+                "it has no bundle in device.toml and none in the store",
+                hint='add bundle = "…" to its [[models]] entry',
+            )
+        return found
+
+    async def _supervise(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now_s = time.monotonic()
+            self.engine.check(now_s)
+            self._server.check(now_s)
+            self._note_state()
+
+    def _note_state(self) -> None:
+        """Make an event of a state that changed; ready and processing are one to a person."""
+        state, reason = self.state()
+        if state is AgentState.PROCESSING:
+            state = AgentState.READY
+        if state is self._last_state:
+            return
+        self._last_state = state
+        severity = Severity.CRITICAL if state is AgentState.ERROR else Severity.INFO
+        self.telemetry.record(
+            severity, "state_changed", f"{state.value}{': ' + reason if reason else ''}"
+        )
+
+    async def _shut_down(self) -> None:
+        self._stopping = True
+        self.engine.accepting = False
+        self._note_state()
+        await asyncio.gather(
+            *(self.engine.unload(digest, drain_s=DRAIN_S) for digest in self.engine.loaded())
+        )
+        await self._server.stop()
+
+
+def _completed(spec: EdgeDeviceSpec, device_id: str) -> EdgeDeviceSpec:
+    """Fill in what the machine itself says where the file says nothing."""
+    return EdgeDeviceSpec(
+        device_id=device_id,
+        device_class=spec.device_class,
+        compute_units=ComputeUnits(
+            cpu_cores=max(spec.compute_units.cpu_cores, psutil.cpu_count() or 1),
+            gpu_cores=spec.compute_units.gpu_cores,
+            tpu_units=spec.compute_units.tpu_units,
+        ),
+        memory_mb=spec.memory_mb or psutil.virtual_memory().total // 2**20,
+        storage_gb=spec.storage_gb,
+        network_bandwidth_mbps=spec.network_bandwidth_mbps,
+        power_budget_w=spec.power_budget_w,
+        thermal_constraints=spec.thermal_constraints,
+        supported_frameworks=spec.supported_frameworks,
+        optimization_capabilities=spec.optimization_capabilities,
+    )

@@ -1,0 +1,1 @@
+"""What the device feels: temperature, power, processor, memory. Unknown is a value."""

@@ -1,0 +1,1 @@
+"""What models a device holds, and which of them answer."""

@@ -1,0 +1,78 @@
+"""What waits to be sent on one connection: replies are kept, events bounded, samples replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection
+
+MAX_EVENTS: Final = 256
+"""Overflow rule: the oldest event is dropped; the console asks for what it missed."""
+WRITE_DEADLINE_S: Final = 10.0
+"""A peer that has not taken a message for so long is cut off."""
+
+Frame = str | bytes
+
+
+class Outbox:
+    """The frames of one connection, and the one task that sends them."""
+
+    def __init__(self) -> None:
+        self._replies: deque[Frame] = deque()
+        self._events: deque[Frame] = deque(maxlen=MAX_EVENTS)
+        self._sample: Frame | None = None
+        self._filled = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._sending_since_s = 0.0
+
+    def __len__(self) -> int:
+        """Return how many replies wait."""
+        return len(self._replies)
+
+    def reply(self, frame: Frame) -> None:
+        """Queue a reply; whoever calls bounds how many are owed."""
+        self._replies.append(frame)
+        self._filled.set()
+
+    def event(self, frame: Frame) -> None:
+        """Queue an event; the oldest is dropped when too many wait."""
+        self._events.append(frame)
+        self._filled.set()
+
+    def sample(self, frame: Frame) -> None:
+        """Queue a sample in place of one that was not sent yet."""
+        self._sample = frame
+        self._filled.set()
+
+    def blocked_s(self, now_s: float) -> float:
+        """Return for how long the message in hand has not been taken by the peer."""
+        return now_s - self._sending_since_s if self._sending_since_s else 0.0
+
+    async def send_to(self, connection: ServerConnection) -> None:
+        """Send for ever; raises `ConnectionClosed`."""
+        while True:
+            frame = self._next()
+            if frame is None:
+                self._filled.clear()
+                await self._filled.wait()
+                continue
+            self._sending_since_s = time.monotonic()
+            await connection.send(frame)
+            self._sending_since_s = 0.0
+            self._taken.set()
+
+    async def taken(self) -> None:
+        """Wait until the peer has taken one more frame."""
+        self._taken.clear()
+        await self._taken.wait()
+
+    def _next(self) -> Frame | None:
+        if self._replies:
+            return self._replies.popleft()
+        if self._events:
+            return self._events.popleft()
+        frame, self._sample = self._sample, None
+        return frame

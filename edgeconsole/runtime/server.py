@@ -1,0 +1,198 @@
+"""The agent's listening socket: who may come in, and to which room.
+
+One port, two paths: `/v1/infer` and `/v1/control`. Limits follow OWASP's websocket advice and what
+the library leaves to its user (connection caps, write deadlines).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from edgeconsole.errors import ConfigError, ErrorCode
+from edgeconsole.protocol.control import CONTROL_PATH, INFER_PATH, MAX_CONTROL_BYTES, SUBPROTOCOL
+from edgeconsole.protocol.inference import ServerFrame
+from edgeconsole.runtime.auth import Authenticator
+from edgeconsole.runtime.control_session import ControlSession
+from edgeconsole.runtime.infer_session import InferSession
+from edgeconsole.runtime.outbox import WRITE_DEADLINE_S, Outbox
+from edgeconsole.specs import ServerConfig
+
+if TYPE_CHECKING:
+    from edgeconsole.runtime.agent import EdgeIntelligentAgent
+
+MAX_CONNECTIONS: Final = 64
+MAX_PER_ROOM: Final = {INFER_PATH: 56, CONTROL_PATH: 16}
+"""Clients alone cannot fill the house: operators always find a place."""
+HARD_LIMIT_FACTOR: Final = 8
+"""A message above the soft limit is refused with an error; above this multiple, with a close."""
+_OPEN_TIMEOUT_S: Final = 5.0
+
+
+class AgentServer:
+    """Accepts connections and runs a session for each."""
+
+    def __init__(self, agent: EdgeIntelligentAgent, config: ServerConfig, token: str) -> None:
+        self._agent = agent
+        self._config = config
+        self._auth = Authenticator(token)
+        self._server: Server | None = None
+        self._outboxes: dict[ServerConnection, Outbox] = {}
+        self._rooms = dict.fromkeys(MAX_PER_ROOM, 0)
+        self._hosts = {"localhost", "127.0.0.1", "[::1]", config.host.lower()}
+
+    async def start(self) -> None:
+        """Listen; raises `ConfigError` if the address cannot be used."""
+        soft = self._agent.config.serving.max_message_bytes
+        try:
+            self._server = await serve(
+                self._handle,
+                self._config.host,
+                self._config.port,
+                process_request=self._admit,
+                select_subprotocol=_select_subprotocol,
+                compression=None,
+                server_header=None,
+                open_timeout=_OPEN_TIMEOUT_S,
+                ping_interval=10,
+                ping_timeout=10,
+                close_timeout=2,
+                max_size=max(soft * HARD_LIMIT_FACTOR, MAX_CONTROL_BYTES),
+                max_queue=4,
+            )
+        except OSError as error:
+            where = f"{self._config.host}:{self._config.port}"
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigError(
+                f"cannot listen on {where}: {reason}",
+                hint="another agent may run here; choose another [server] port",
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """Return the port that is listened on."""
+        assert self._server is not None
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        return int(port)
+
+    @property
+    def connections(self) -> int:
+        """Return how many peers are connected."""
+        return len(self._outboxes)
+
+    def check(self, now_s: float) -> None:
+        """Cut off peers that do not read; called about once a second."""
+        for connection, outbox in list(self._outboxes.items()):
+            if outbox.blocked_s(now_s) > WRITE_DEADLINE_S:
+                connection.transport.abort()
+
+    async def stop(self) -> None:
+        """Close all connections and stop listening."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Let a handshake through (`None`) or refuse it with a typed error."""
+        path = request.path.partition("?")[0]
+        if "Origin" in request.headers:
+            # No browser page has business here: same-origin does not apply to websockets.
+            return _refuse(
+                connection,
+                HTTPStatus.FORBIDDEN,
+                ErrorCode.FORBIDDEN,
+                "connections from web pages (with an Origin header) are refused",
+            )
+        if not self._known_host(request.headers.get("Host", "")):
+            return _refuse(
+                connection,
+                HTTPStatus.FORBIDDEN,
+                ErrorCode.FORBIDDEN,
+                "the Host header does not name this agent",
+            )
+        if not self._auth.accepts(request.headers.get("Authorization")):
+            delay_s = self._auth.failed(str(connection.remote_address[0]))
+            await asyncio.sleep(delay_s)
+            refusal = _refuse(
+                connection,
+                HTTPStatus.UNAUTHORIZED,
+                ErrorCode.UNAUTHENTICATED,
+                "the token is missing or wrong",
+                hint="send 'Authorization: Bearer TOKEN' with the agent's token file's content",
+            )
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            return refusal
+        if path not in self._rooms:
+            return _refuse(
+                connection,
+                HTTPStatus.NOT_FOUND,
+                ErrorCode.MALFORMED,
+                f"there is nothing at this path; use {INFER_PATH} or {CONTROL_PATH}",
+            )
+        if self.connections >= MAX_CONNECTIONS or self._rooms[path] >= MAX_PER_ROOM[path]:
+            return _refuse(
+                connection,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                ErrorCode.QUEUE_FULL,
+                "too many connections",
+                hint="close some, or try again later",
+            )
+        if path == CONTROL_PATH:
+            connection.protocol.max_message_size = MAX_CONTROL_BYTES
+        return None
+
+    def _known_host(self, host: str) -> bool:
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return name.lower() in self._hosts
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        path = connection.request.path.partition("?")[0]
+        outbox = Outbox()
+        self._outboxes[connection] = outbox
+        self._rooms[path] += 1
+        try:
+            if path == INFER_PATH:
+                await InferSession(connection, self._agent, outbox).run()
+            else:
+                await ControlSession(connection, self._agent, outbox).run()
+        except ConnectionClosed:
+            return
+        finally:
+            self._rooms[path] -= 1
+            del self._outboxes[connection]
+
+
+def _select_subprotocol(
+    _connection: ServerConnection, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
+    """Agree on ours; a client that offers none is taken to speak it."""
+    if not offered:
+        return None
+    if SUBPROTOCOL in offered:
+        return Subprotocol(SUBPROTOCOL)
+    raise NegotiationError(f"this agent speaks {SUBPROTOCOL}")
+
+
+def _refuse(
+    connection: ServerConnection,
+    status: HTTPStatus,
+    code: ErrorCode,
+    message: str,
+    *,
+    hint: str = "",
+) -> Response:
+    body = msgspec.json.encode(ServerFrame(error=message, code=code.value, hint=hint)).decode()
+    response = connection.respond(status, body + "\n")
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response

@@ -1,0 +1,1 @@
+"""The way of a request: check → queue → worker process → answer."""

@@ -1,0 +1,145 @@
+"""All loaded models of a device, which of them answer to which name, and the door to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.inference import InferRequest
+from edgeconsole.protocol.telemetry import ModelSample, ModelState
+from edgeconsole.runtime.serving.admission import check_inputs
+from edgeconsole.runtime.serving.batcher import Outcome, Pending
+from edgeconsole.runtime.serving.runner import ModelRunner, OnEvent
+from edgeconsole.specs import EdgeAgentConfig
+
+
+class InferenceEngine:
+    """Routes requests to loaded models."""
+
+    def __init__(self, config: EdgeAgentConfig, on_event: OnEvent) -> None:
+        self._config = config
+        self._on_event = on_event
+        self._runners: dict[str, ModelRunner] = {}
+        self._active: dict[str, str] = {}
+        self.accepting = True
+
+    def submit(
+        self, request: InferRequest, finish: Callable[[Outcome], None]
+    ) -> tuple[ModelRunner, Pending]:
+        """Accept a request; `finish` is called once, by the deadline.
+
+        Returns what `cancel` needs. Raises `RequestError`, and then `finish` is not called.
+        """
+        received_s = time.monotonic()
+        if not self.accepting:
+            raise RequestError(ErrorCode.SHUTTING_DOWN, "the agent is draining")
+        runner = self._route(request.model_name, request.model_version)
+        inputs = check_inputs(runner.manifest, request)
+        deadline_ms = request.deadline_ms or runner.deadline_ms
+        pending = Pending(
+            inputs=inputs,
+            output_names=request.output_names,
+            priority=request.priority,
+            received_s=received_s,
+            deadline_s=received_s + deadline_ms / 1e3,
+            finish=finish,
+        )
+        runner.submit(pending)
+        return runner, pending
+
+    async def load(self, bundle: Bundle) -> ModelRunner:
+        """Load a bundle and wait until it is proven; a loaded one is returned as it is.
+
+        Raises `BackendError`.
+        """
+        runner = self._runners.get(bundle.digest)
+        if runner is not None:
+            return runner
+        name = bundle.manifest.model
+        spec = next((each for each in self._config.model_specs if each.model_id == name), None)
+        runner = ModelRunner(
+            bundle,
+            deadline_ms=self._config.deadline_ms(name),
+            intra_op_threads=spec.intra_op_threads if spec else 1,
+            serving=self._config.serving,
+            on_event=self._on_event,
+        )
+        self._runners[bundle.digest] = runner
+        try:
+            await runner.start()
+        except BaseException:
+            self._runners.pop(bundle.digest, None)
+            raise
+        return runner
+
+    def activate(self, digest: str) -> None:
+        """Let a loaded bundle answer to its model's name from the next request on."""
+        self._active[self._runners[digest].manifest.model] = digest
+
+    async def unload(self, digest: str, *, drain_s: float) -> None:
+        """Drain and end one loaded bundle; does nothing if it is not loaded."""
+        runner = self._runners.get(digest)
+        if runner is None:
+            return
+        if self._active.get(runner.manifest.model) == digest:
+            del self._active[runner.manifest.model]
+        await runner.stop(drain_s)
+        self._runners.pop(digest, None)
+
+    def loaded(self) -> dict[str, ModelRunner]:
+        """Return all loaded bundles by digest."""
+        return dict(self._runners)
+
+    def active_digest(self, model: str) -> str | None:
+        """Return which bundle answers to a model's name."""
+        return self._active.get(model)
+
+    def is_active(self, digest: str) -> bool:
+        """Say whether a bundle answers to its model's name."""
+        return digest in self._active.values()
+
+    def failed(self) -> list[ModelRunner]:
+        """Return the active models that cannot answer."""
+        return [
+            runner
+            for runner in self._runners.values()
+            if runner.state is ModelState.FAILED and self.is_active(runner.bundle.digest)
+        ]
+
+    def check(self, now_s: float) -> None:
+        """Supervise all workers; called about once a second."""
+        for runner in self._runners.values():
+            runner.check(now_s)
+
+    def samples(self, now_s: float) -> tuple[ModelSample, ...]:
+        """Return every loaded model's figures, active ones first."""
+        samples = [
+            runner.sample(now_s, active=self.is_active(digest))
+            for digest, runner in self._runners.items()
+        ]
+        return tuple(sorted(samples, key=lambda each: (not each.active, each.model, each.version)))
+
+    def _route(self, model: str, version: str) -> ModelRunner:
+        digest = self._active.get(model)
+        if digest is not None and version in ("", self._runners[digest].manifest.version):
+            return self._runners[digest]
+        for runner in self._runners.values():
+            if version and (runner.manifest.model, runner.manifest.version) == (model, version):
+                return runner
+        if (
+            any(spec.model_id == model and spec.load for spec in self._config.model_specs)
+            and not version
+        ):
+            raise RequestError(
+                ErrorCode.NOT_READY,
+                f"{model!r} has no worker that can serve",
+                hint="try again later",
+            )
+        names = sorted(self._active)
+        what = f"{model!r} version {version!r}" if version else repr(model)
+        known = f"active models: {', '.join(names)}" if names else "no model is active"
+        raise RequestError(
+            ErrorCode.UNKNOWN_MODEL, f"no loaded model answers to {what}", hint=known
+        )

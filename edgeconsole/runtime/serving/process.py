@@ -1,0 +1,163 @@
+"""One worker process as the supervisor sees it: started, spoken to, watched, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from edgeconsole.runtime.serving.channel import (
+    FromWorker,
+    Load,
+    Run,
+    Stop,
+    SupervisorEnd,
+)
+
+_LAST_GRACE_S: Final = 0.5
+
+
+class WorkerProcess:
+    """A child process with its channel. Callbacks come on the event loop.
+
+    `on_message` gets every word of the worker; `on_exit` comes once, when the process has ended, with
+    what is known of why.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        *,
+        half_bytes: int,
+        on_message: Callable[[WorkerProcess, FromWorker], None],
+        on_exit: Callable[[WorkerProcess, str], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._ended = self._loop.create_future()
+        self.channel = SupervisorEnd(half_bytes)
+        try:
+            self._process = self._spawn()
+        except OSError:
+            self.channel.close()
+            raise
+        finally:
+            self.channel.close_worker_side()
+        # A pidfd tells of the end without a thread and without SIGCHLD.
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._pidfd, self._exited)
+        self._loop.add_reader(self.channel.socket, self._readable)
+        self.channel.send(load)
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the process has not ended."""
+        return not self._ended.done()
+
+    def rss_bytes(self) -> int | None:
+        """Return the resident memory, or `None` if the process is gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return None
+
+    def run(self, message: Run) -> None:
+        """Hand over a batch whose inputs lie in memory; a dead worker shows in `on_exit`."""
+        self._send(message)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.alive:
+            self._process.kill()
+
+    async def stop(self, timeout_s: float = 2.0) -> None:
+        """Ask the process to end, and end it if it does not."""
+        self._send(Stop())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._ended)
+        except TimeoutError:
+            self.kill()
+            await asyncio.shield(self._ended)
+
+    def _send(self, message: Run | Stop) -> None:
+        if not self.alive:
+            return
+        try:
+            self.channel.send(message)
+        except OSError:
+            # It is going, or its queue of words is full though it owes us answers: it is lost.
+            self.kill()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        channel = self.channel
+        descriptors = (channel.worker_socket.fileno(), channel.memory_fd)
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                sys.executable,
+                "-m",
+                "edgeconsole.runtime.serving.worker",
+                *(str(each) for each in descriptors),
+                str(channel.half_bytes),
+                str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            start_new_session=True,
+            cwd=Path("/"),
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
+        )
+
+    def _readable(self) -> None:
+        try:
+            message = self.channel.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            message = None
+        if message is None:
+            # Closed, so ending: the pidfd tells when and how.
+            self._loop.remove_reader(self.channel.socket)
+            self._loop.call_later(_LAST_GRACE_S, self.kill)
+            return
+        self._on_message(self, message)
+
+    def _exited(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self.channel.socket)
+        os.close(self._pidfd)
+        code = self._process.wait()
+        self._take_last_words()
+        self.channel.close()
+        self._ended.set_result(None)
+        self._on_exit(self, _describe_exit(code))
+
+    def _take_last_words(self) -> None:
+        """Read what the worker said before it ended, such as why it could not load."""
+        try:
+            while (message := self.channel.receive()) is not None:
+                self._on_message(self, message)
+        except OSError:
+            return
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

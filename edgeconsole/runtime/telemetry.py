@@ -1,0 +1,61 @@
+"""`EdgeTelemetryCollector`: the agent's events, and the samples its subscribers get."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from edgeconsole.protocol.telemetry import DeviceEvent, Severity
+
+KEPT_EVENTS: Final = 512
+
+_log = logging.getLogger("edgeconsole.agent")
+_LOG_LEVELS: Final = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
+class EdgeTelemetryCollector:
+    """Keeps the latest events for consoles that come late, and tells those that are there."""
+
+    def __init__(self, device_id: str, boot_id: str) -> None:
+        self._device_id = device_id
+        self._boot_id = boot_id
+        self._events: deque[DeviceEvent] = deque(maxlen=KEPT_EVENTS)
+        self._seq = 0
+        self._listeners: set[Callable[[DeviceEvent], None]] = set()
+
+    def record(self, severity: Severity, kind: str, message: str) -> None:
+        """Keep an event, log it and tell the listeners."""
+        self._seq += 1
+        event = DeviceEvent(
+            device_id=self._device_id,
+            boot_id=self._boot_id,
+            seq=self._seq,
+            time_unix_s=time.time(),
+            severity=severity,
+            kind=kind,
+            message=message,
+        )
+        self._events.append(event)
+        _log.log(_LOG_LEVELS[severity], "%s: %s", kind, message)
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def after(self, boot_id: str, seq: int) -> list[DeviceEvent]:
+        """Return the kept events a console has not seen: all, if it last saw another start."""
+        since = seq if boot_id == self._boot_id else 0
+        return [event for event in self._events if event.seq > since]
+
+    def listen(self, listener: Callable[[DeviceEvent], None]) -> None:
+        """Call `listener` with every event from now on."""
+        self._listeners.add(listener)
+
+    def unlisten(self, listener: Callable[[DeviceEvent], None]) -> None:
+        """Stop calling `listener`."""
+        self._listeners.discard(listener)

@@ -1,0 +1,314 @@
+"""The vocabulary: tiers, levels, latency classes, and the specs of devices, models and agents.
+
+Everything here is immutable and validated when it is made. Units are in the names. The names come
+from the document the project started from; where its values were wrong they are corrected here
+(a dtype is not a framework, an unknown power draw is not a number, a latency class is a deadline).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_id(what: str, value: str) -> str:
+    """Return a device, agent or model id; raises `ValueError` naming `what` if it is not one."""
+    if not _ID.fullmatch(value):
+        raise ValueError(
+            f"{what} {value!r} must be 1 to 64 letters, digits or . _ - and start with a letter "
+            "or digit"
+        )
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class EdgeDeploymentTier(StrEnum):
+    """Where an agent stands between the sensor and the cloud; it is the same program everywhere."""
+
+    CLOUD = "cloud"
+    REGIONAL_EDGE = "regional_edge"
+    LOCAL_EDGE = "local_edge"
+    DEVICE_EDGE = "device_edge"
+
+
+class ModelOptimizationLevel(StrEnum):
+    """How far the optimiser may go with a model."""
+
+    NONE = "none"
+    QUANTIZATION = "quantization"
+    PRUNING = "pruning"
+    DISTILLATION = "distillation"
+    COMPILATION = "compilation"
+    FULL_OPTIMIZATION = "full_optimization"
+
+
+class LatencyRequirement(StrEnum):
+    """A latency class; `deadline_ms` is the answer time it stands for."""
+
+    REAL_TIME = "real_time"
+    NEAR_REAL_TIME = "near_real_time"
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+    @property
+    def deadline_ms(self) -> float:
+        """Return the class's deadline in milliseconds."""
+        return _DEADLINES_MS[self]
+
+
+_DEADLINES_MS: Final = {
+    LatencyRequirement.REAL_TIME: 1.0,
+    LatencyRequirement.NEAR_REAL_TIME: 10.0,
+    LatencyRequirement.INTERACTIVE: 100.0,
+    LatencyRequirement.BATCH: 1000.0,
+}
+
+
+class AgentState(StrEnum):
+    """What an agent is doing."""
+
+    INITIALIZING = "initializing"
+    """Starting, or loading its first model."""
+    READY = "ready"
+    """Every configured model can answer; no request is in progress."""
+    PROCESSING = "processing"
+    """As `ready`, and at least one request is in progress."""
+    ERROR = "error"
+    """At least one configured model cannot answer; the reason is in the status."""
+    MAINTENANCE = "maintenance"
+    """Draining or drained on purpose; new requests are refused."""
+
+
+class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of every spec: immutable, and strict about unknown keys."""
+
+
+class ComputeUnits(_Spec, frozen=True):
+    """How many units of each kind a device has."""
+
+    cpu_cores: int = 1
+    gpu_cores: int = 0
+    tpu_units: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts and a device without a CPU."""
+        if self.cpu_cores < 1:
+            raise ValueError(f"cpu_cores must be at least 1, got {self.cpu_cores}")
+        if self.gpu_cores < 0 or self.tpu_units < 0:
+            raise ValueError("gpu_cores and tpu_units must not be negative")
+
+
+class ThermalConstraints(_Spec, frozen=True):
+    """Temperature limits in °C; `None` means that the device's own trip points decide."""
+
+    warn_temp_c: float | None = None
+    max_temp_c: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits outside what silicon survives, or in the wrong order."""
+        for name, value in (("warn_temp_c", self.warn_temp_c), ("max_temp_c", self.max_temp_c)):
+            if value is not None and not 0.0 <= value <= 125.0:
+                raise ValueError(f"{name} must be between 0 and 125 °C, got {value}")
+        warn, most = self.warn_temp_c, self.max_temp_c
+        if warn is not None and most is not None and warn >= most:
+            raise ValueError(f"warn_temp_c ({warn}) must be below max_temp_c ({most})")
+
+
+class EdgeDeviceSpec(_Spec, frozen=True):
+    """What a device is: `None` where nobody has said and nothing was measured."""
+
+    device_id: str = ""
+    """The device's name; empty means: the agent's."""
+    device_class: str = ""
+    """A label for devices of the same kind, such as `jetson-orin-nano-15w`."""
+    compute_units: ComputeUnits = ComputeUnits()
+    memory_mb: int | None = None
+    storage_gb: int | None = None
+    network_bandwidth_mbps: int | None = None
+    power_budget_w: float | None = None
+    """What the device may draw, not what it draws."""
+    thermal_constraints: ThermalConstraints = ThermalConstraints()
+    supported_frameworks: tuple[str, ...] = ("onnxruntime",)
+    """Engines that are installed, not datatypes."""
+    optimization_capabilities: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that are not positive and a name that is not one."""
+        if self.device_id:
+            check_id("device_id", self.device_id)
+        for name in ("memory_mb", "storage_gb", "network_bandwidth_mbps", "power_budget_w"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+
+
+class ModelDeploymentSpec(_Spec, frozen=True):
+    """One model an agent is to serve, and what is expected of it."""
+
+    model_id: str
+    """The name clients call; the bundle's model name."""
+    bundle: str | None = None
+    """A bundle folder to take in at start, relative to the file; `None`: already in the store."""
+    load: bool = True
+    """Whether a worker is started for it at once."""
+    deadline_ms: float | None = None
+    """The deadline of requests that name none; `None`: the agent's latency class."""
+    accuracy_baseline: float | None = None
+    """The least accuracy the model must keep, 0 to 1."""
+    memory_requirement_mb: int | None = None
+    """The most memory its worker may use."""
+    intra_op_threads: int = 1
+    """Threads inside one inference."""
+    fallback_models: tuple[str, ...] = ()
+    """Models that may answer in its place, best first."""
+    supported_optimizations: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
+
+    def __post_init__(self) -> None:
+        """Refuse names, shares and counts outside their range."""
+        check_id("model_id", self.model_id)
+        if self.deadline_ms is not None and not self.deadline_ms > 0:
+            raise ValueError(f"deadline_ms must be positive, got {self.deadline_ms}")
+        if self.accuracy_baseline is not None and not 0.0 <= self.accuracy_baseline <= 1.0:
+            raise ValueError(f"accuracy_baseline must be 0 to 1, got {self.accuracy_baseline}")
+        if self.memory_requirement_mb is not None and self.memory_requirement_mb < 16:
+            raise ValueError("memory_requirement_mb must be at least 16")
+        if not 1 <= self.intra_op_threads <= 64:
+            raise ValueError(f"intra_op_threads must be 1 to 64, got {self.intra_op_threads}")
+        if self.model_id in self.fallback_models:
+            raise ValueError(f"{self.model_id!r} cannot be its own fallback")
+
+
+class ServerConfig(_Spec, frozen=True):
+    """Where an agent listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 7311
+    token_file: str | None = None
+    """The file with the bearer token, mode 0600; `None`: `token` in the state folder."""
+
+    def __post_init__(self) -> None:
+        """Refuse ports out of range and addresses other hosts can reach."""
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        if not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is not a loopback address: this version speaks without TLS and "
+                "so only to its own machine; reach it through an SSH tunnel"
+            )
+
+
+class ServingConfig(_Spec, frozen=True):
+    """Bounds of the serving path."""
+
+    max_queue: int = 256
+    """Requests of one model that may wait; one more is refused with `QUEUE_FULL`."""
+    max_message_bytes: int = 8 * 1024 * 1024
+    """The largest inference message that is accepted."""
+    hang_timeout_s: float = 5.0
+    """A worker that has not answered for so long is ended and replaced."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that would refuse everything, or bound nothing."""
+        if not 1 <= self.max_queue <= 65536:
+            raise ValueError(f"max_queue must be 1 to 65536, got {self.max_queue}")
+        if not 1024 <= self.max_message_bytes <= 64 * 1024 * 1024:
+            raise ValueError("max_message_bytes must be between 1 KiB and 64 MiB")
+        if not 0.1 <= self.hang_timeout_s <= 600:
+            raise ValueError(f"hang_timeout_s must be 0.1 to 600, got {self.hang_timeout_s}")
+
+
+class EdgeAgentConfig(_Spec, frozen=True):
+    """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
+
+    agent_id: str
+    deployment_tier: EdgeDeploymentTier = EdgeDeploymentTier.DEVICE_EDGE
+    latency_requirement: LatencyRequirement = LatencyRequirement.INTERACTIVE
+    state_dir: str | None = None
+    """Where the agent keeps what must survive; `None`: the user's XDG state folder."""
+    server: ServerConfig = ServerConfig()
+    serving: ServingConfig = ServingConfig()
+    device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
+    model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
+    telemetry_enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what only shows when the parts are seen together."""
+        check_id("agent_id", self.agent_id)
+        names = [spec.model_id for spec in self.model_specs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"models: {twice[0]!r} is listed twice")
+        for spec in self.model_specs:
+            for fallback in spec.fallback_models:
+                if fallback not in names:
+                    raise ValueError(
+                        f"models: {spec.model_id!r} names the fallback {fallback!r}, "
+                        "which is not one of the models"
+                    )
+
+    def deadline_ms(self, model_id: str) -> float:
+        """Return the deadline, in ms, of requests to a model that name none themselves."""
+        for spec in self.model_specs:
+            if spec.model_id == model_id and spec.deadline_ms is not None:
+                return spec.deadline_ms
+        return self.latency_requirement.deadline_ms
+
+
+class FleetDevice(_Spec, frozen=True):
+    """One `[[devices]]` entry of `fleet.toml`: how the console reaches a device."""
+
+    id: str
+    url: str
+    token_file: str | None = None
+    """The file with the device's token; `None`: where an agent on this machine keeps its own."""
+    site: str = ""
+    labels: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse names and addresses that cannot be used."""
+        check_id("id", self.id)
+        if not re.fullmatch(r"wss?://[^\s/]+/?", self.url):
+            raise ValueError(f"url must look like ws://127.0.0.1:7311, got {self.url!r}")
+
+
+class FleetSpec(_Spec, frozen=True):
+    """A whole `fleet.toml`: a name, when a device counts as silent, and the devices."""
+
+    name: str = "fleet"
+    stale_after_s: float = 3.0
+    """A device not heard for so long is shown as stale."""
+    gone_after_s: float = 15.0
+    """A device not heard for so long is shown as gone."""
+    history: str | None = None
+    """The history database, relative to the file; `None`: in the user's XDG data folder."""
+    warn_temp_c: float = 80.0
+    """From here a temperature is a warning, where the device names no limit of its own."""
+    max_temp_c: float = 90.0
+    """From here a temperature is critical, where the device names no limit of its own."""
+    devices: tuple[FleetDevice, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse repeated devices and limits in the wrong order."""
+        names = [device.id for device in self.devices]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"devices: {twice[0]!r} is listed twice")
+        if not 0 < self.stale_after_s < self.gone_after_s:
+            raise ValueError("stale_after_s must be positive and below gone_after_s")
+        if not 0 < self.warn_temp_c < self.max_temp_c <= 125:
+            raise ValueError("warn_temp_c must be below max_temp_c, both within 0 to 125 °C")

@@ -1,0 +1,199 @@
+"""The one list of what keys do, on which screens, and how dangerous it is. No Textual.
+
+Bindings, footer and help are made from it. An action that changes a device needs an upper-case
+key, and is refused while a screen is just opening: keys typed ahead of it must not reach it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Danger(StrEnum):
+    """What an action does to a device."""
+
+    NONE = "none"
+    CHANGE = "change"
+    STOP = "stop"
+
+
+FLEET: Final = "fleet"
+DEVICE: Final = "device"
+HELP: Final = "help"
+MAIN: Final = (FLEET, DEVICE)
+EVERYWHERE: Final = (FLEET, DEVICE, HELP)
+
+SETTLE_S: Final = 0.3
+"""For so long after a screen opened, actions that change a device are refused."""
+
+KEY_NAMES: Final = {
+    "enter": "⏎",
+    "escape": "Esc",
+    "space": "Space",
+    "colon": ":",
+    "slash": "/",
+    "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
+    "up": "↑",
+    "down": "↓",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "shift+left": "⇧←",
+    "shift+right": "⇧→",
+    "ctrl+f": "^f",
+    "ctrl+b": "^b",
+    "ctrl+c": "^c",
+}
+"""How keys are written for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a key does."""
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    screens: tuple[str, ...]
+    group: str
+    danger: Danger = Danger.NONE
+    footer: int = 0
+    """Place in the footer, 1 first; 0: only in the help."""
+    label: str = ""
+    """A shorter title for the footer."""
+    typing: bool = False
+    """Whether it also works while a prompt has the keyboard."""
+
+    @property
+    def key_text(self) -> str:
+        """Return its keys as people read them."""
+        return " ".join(KEY_NAMES.get(key, key) for key in self.keys)
+
+
+ACTIONS: Final = (
+    Action("open", ("enter",), "open the device", (FLEET,), "Fleet", footer=1, label="Open"),
+    Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=6, label="Mark"),
+    Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=4, label="Faults"),
+    Action("sort_previous", ("shift+left",), "sort by the column to the left", (FLEET,), "Fleet"),
+    Action(
+        "sort_next",
+        ("shift+right",),
+        "sort by the column to the right",
+        (FLEET,),
+        "Fleet",
+        footer=8,
+        label="Sort",
+    ),
+    Action("sort_reverse", ("s",), "reverse the order", (FLEET,), "Fleet"),
+    Action("down", ("j", "down"), "down", EVERYWHERE, "Move"),
+    Action("up", ("k", "up"), "up", EVERYWHERE, "Move"),
+    Action("left", ("h", "left"), "one column to the left", (FLEET,), "Move"),
+    Action("right", ("l", "right"), "one column to the right", (FLEET,), "Move"),
+    Action("top", ("g", "home"), "to the top", EVERYWHERE, "Move"),
+    Action("bottom", ("G", "end"), "to the bottom", EVERYWHERE, "Move"),
+    Action("page_down", ("ctrl+f", "pagedown"), "a page down", EVERYWHERE, "Move"),
+    Action("page_up", ("ctrl+b", "pageup"), "a page up", EVERYWHERE, "Move"),
+    Action("command", ("colon",), "command", MAIN, "General", footer=2, label="Command"),
+    Action("filter", ("slash",), "filter", (FLEET,), "General", footer=3, label="Filter"),
+    Action("help", ("question_mark",), "help", MAIN, "General", footer=5, label="Help"),
+    Action("pause", ("p",), "pause the view; data keeps flowing", MAIN, "General"),
+    Action("faster", ("plus",), "refresh more often", MAIN, "General"),
+    Action("slower", ("minus",), "refresh less often", MAIN, "General"),
+    Action("back", ("escape",), "clear the filter, then go back", MAIN, "General"),
+    Action(
+        "close",
+        ("escape", "q", "question_mark", "enter"),
+        "close the help",
+        (HELP,),
+        "General",
+        footer=1,
+        label="Close",
+    ),
+    Action("quit", ("q",), "quit", MAIN, "General", footer=7, label="Quit"),
+    Action("quit_now", ("ctrl+c",), "quit, also while typing", EVERYWHERE, "General", typing=True),
+)
+"""Every action of this release. A later one that changes a device only adds rows."""
+
+
+class ActionRegistry:
+    """Actions by id and by screen; refuses rows that break the rules when it is made."""
+
+    def __init__(self, actions: Iterable[Action] = ACTIONS) -> None:
+        self.actions = tuple(actions)
+        self._by_id = {action.id: action for action in self.actions}
+        if len(self._by_id) != len(self.actions):
+            raise ValueError("two actions have the same id")
+        taken: dict[tuple[str, str], str] = {}
+        for action in self.actions:
+            _check_keys(action)
+            for place in ((screen, key) for screen in action.screens for key in action.keys):
+                if place in taken:
+                    raise ValueError(f"{place[1]!r} is both {taken[place]!r} and {action.id!r}")
+                taken[place] = action.id
+
+    def get(self, action_id: str) -> Action:
+        """Return an action by its id; raises `KeyError` for one that is not there."""
+        return self._by_id[action_id]
+
+    def on(self, screen: str) -> list[Action]:
+        """Return the actions of a screen, in the order of the list."""
+        return [action for action in self.actions if screen in action.screens]
+
+    def footer(self, screen: str) -> list[Action]:
+        """Return what a screen's footer shows, the most important first."""
+        shown = [action for action in self.on(screen) if action.footer]
+        return sorted(shown, key=lambda action: action.footer)
+
+    def allows(self, action_id: str, screen: str, *, typing: bool, settled: bool) -> bool:
+        """Say whether an action may run now.
+
+        Args:
+            action_id: The action.
+            screen: The screen that is on top.
+            typing: Whether a prompt has the keyboard.
+            settled: Whether the screen on top has been there long enough to have been seen.
+        """
+        action = self._by_id.get(action_id)
+        if action is None or screen not in action.screens or (typing and not action.typing):
+            return False
+        return settled or action.danger is Danger.NONE
+
+
+def _check_keys(action: Action) -> None:
+    if action.danger is Danger.NONE:
+        return
+    for key in action.keys:
+        if not (len(key) == 1 and key.isupper()):
+            raise ValueError(f"{action.id!r} changes a device, so {key!r} must be upper case")
+    if action.typing:
+        raise ValueError(f"{action.id!r} changes a device and so cannot work while typing")
+
+
+class TypeAheadGuard:
+    """Closed from the moment a screen is asked for until `SETTLE_S` after it is there."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._opening = 0
+        self._settled_at = clock()
+
+    def close(self) -> None:
+        """Note that a screen is about to open."""
+        self._opening += 1
+
+    def opened(self) -> None:
+        """Note that the screen is there."""
+        self._opening = max(0, self._opening - 1)
+        self._settled_at = self._clock() + SETTLE_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether a key pressed now was pressed with the present screen in sight."""
+        return self._opening == 0 and self._clock() >= self._settled_at

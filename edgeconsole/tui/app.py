@@ -1,0 +1,261 @@
+"""The console as a Textual app: the screens, the one timer, and the one way from key to action."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Input
+
+from edgeconsole.errors import EdgeConsoleError
+from edgeconsole.tui import commands, filter
+from edgeconsole.tui.actions import ActionRegistry, TypeAheadGuard
+from edgeconsole.tui.commands import Command, CommandError
+from edgeconsole.tui.filter import FilterError
+from edgeconsole.tui.glyphs import ALPHABETS
+from edgeconsole.tui.screens.base import ConsoleScreen, Handler
+from edgeconsole.tui.screens.device import DeviceScreen
+from edgeconsole.tui.screens.fleet import FleetScreen
+from edgeconsole.tui.screens.help import HelpScreen
+from edgeconsole.tui.service import ConsoleService
+from edgeconsole.tui.state import ConsoleState, now
+from edgeconsole.tui.theme import NIGHT, ROLE_COLORS
+
+
+class EdgeConsoleApp(App[int], inherit_bindings=False):
+    """The operator's terminal over one fleet."""
+
+    CSS_PATH: ClassVar[str | Path] = "styles.tcss"
+    TITLE = "EdgeConsole"
+    ENABLE_COMMAND_PALETTE = False
+    # With a selection Ctrl-C would copy; here it always quits.
+    ALLOW_SELECT = False
+
+    def __init__(
+        self,
+        service: ConsoleService,
+        *,
+        glyphs: str = "braille",
+        refresh_hz: float = 4.0,
+        wall_clock: Callable[[], datetime] = now,
+        registry: ActionRegistry | None = None,
+        extra_handlers: Mapping[str, Handler] | None = None,
+    ) -> None:
+        """Make the console.
+
+        Args:
+            service: Keeps the store filled; started and stopped with the app.
+            glyphs: `braille`, `block` or `ascii`.
+            refresh_hz: How often the screen is drawn, 1 to 10 times a second.
+            wall_clock: The time of day.
+            registry: The actions; by default those of the release.
+            extra_handlers: What additional actions of `registry` do.
+        """
+        super().__init__()
+        self.service = service
+        self.state = ConsoleState(
+            store=service.store,
+            glyphs=ALPHABETS[glyphs],
+            registry=registry or ActionRegistry(),
+            wall_clock=wall_clock,
+            refresh_hz=refresh_hz,
+        )
+        self.guard = TypeAheadGuard()
+        self._extra_handlers = dict(extra_handlers or {})
+        self._ticks: Timer | None = None
+        self._bind_actions()
+        self.register_theme(NIGHT)
+        self.theme = NIGHT.name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give themes that know nothing of us the role colours."""
+        return ROLE_COLORS
+
+    def get_default_screen(self) -> Screen[None]:
+        """Start on the fleet."""
+        return FleetScreen(self.state)
+
+    # Life and death.
+
+    async def on_mount(self) -> None:
+        """Start the timer and the service; with one device, go straight to it."""
+        self._set_timer()
+        self.run_worker(self._start_service(), exit_on_error=False)
+        ids = self.state.store.ids()
+        if len(ids) == 1:
+            await self.open_device(ids[0])
+
+    async def on_unmount(self) -> None:
+        """Stop the service, whichever way the app ends."""
+        await self.service.stop()
+
+    async def _start_service(self) -> None:
+        try:
+            await self.service.start()
+        except (EdgeConsoleError, OSError) as error:
+            self.state.notice = f"The console cannot follow the fleet: {error}"
+        except Exception as error:  # noqa: BLE001 - the supervisor: the screen stays, and says why
+            self.state.notice = f"The console's link failed: {type(error).__name__}: {error}"
+        self.tick()
+
+    def _set_timer(self) -> None:
+        if self._ticks is not None:
+            self._ticks.stop()
+        self._ticks = self.set_interval(1 / self.state.refresh_hz, self.tick)
+
+    def tick(self) -> None:
+        """Take one frame and draw the screen that can be seen, also behind the help."""
+        self.state.update()
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, ConsoleScreen):
+                if screen.is_mounted:
+                    screen.draw()
+                return
+
+    # From a key to an action.
+
+    def _bind_actions(self) -> None:
+        """Bind every key of the registry here, with priority.
+
+        So keys are judged one after the other, in the order they were typed, by what has the
+        keyboard at that moment. A binding on a screen would run in another queue, where a key
+        typed ahead still meets the focus of before.
+        """
+        for action in self.state.registry.actions:
+            self._bindings.bind(
+                ",".join(action.keys), f"act({action.id!r})", action.title, False, priority=True
+            )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let the registry decide whether an action may run now."""
+        if action != "act":
+            return super().check_action(action, parameters)
+        return self.state.registry.allows(
+            str(parameters[0]),
+            self._kind,
+            typing=isinstance(self.focused, Input),
+            settled=self.guard.settled,
+        )
+
+    @property
+    def _kind(self) -> str:
+        screen = self.screen
+        return screen.kind if isinstance(screen, ConsoleScreen | HelpScreen) else ""
+
+    async def action_act(self, action_id: str) -> None:
+        """Run an action of the registry."""
+        result = self.handlers()[action_id]()
+        if inspect.isawaitable(result):
+            await result
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return what every action does on the screen that is on top."""
+        screen = self.screen
+        here = screen.handlers() if isinstance(screen, ConsoleScreen | HelpScreen) else {}
+        return {
+            "help": self.open_help,
+            "pause": self._pause,
+            "faster": lambda: self._change_rate(1),
+            "slower": lambda: self._change_rate(-1),
+            "back": self._back,
+            "quit": lambda: self.exit(0),
+            "quit_now": lambda: self.exit(0),
+            **here,
+            **self._extra_handlers,
+        }
+
+    def _pause(self) -> None:
+        self.state.toggle_pause()
+        self.tick()
+
+    def _change_rate(self, step: int) -> None:
+        self.state.change_rate(step)
+        self._set_timer()
+        self.tick()
+
+    async def _back(self) -> None:
+        """Clear the filter first, then go back."""
+        state = self.state
+        if len(self.screen_stack) > 1:
+            await self.pop_screen()
+        elif state.filter or state.faults_only:
+            state.filter, state.faults_only = filter.EVERYTHING, False
+            self.tick()
+
+    # Screens.
+
+    async def open_device(self, device_id: str) -> None:
+        """Show one device over the fleet."""
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self._open(DeviceScreen(self.state, device_id))
+
+    async def open_help(self) -> None:
+        """Show the help over the screen."""
+        await self._open(HelpScreen(self.state))
+
+    async def _open(self, screen: Screen[None]) -> None:
+        """Push a screen; keys typed before it could be seen cannot change a device on it."""
+        self.guard.close()
+        try:
+            await self.push_screen(screen)
+        finally:
+            self.guard.opened()
+
+    async def show_fleet(self, text: str | None) -> None:
+        """Go back to the fleet, with another filter if one is given."""
+        if text is not None:
+            self.state.filter = filter.parse(text)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self.tick()
+
+    # What screens report.
+
+    async def on_fleet_screen_device_chosen(self, event: FleetScreen.DeviceChosen) -> None:
+        """Open the device that was chosen."""
+        await self.open_device(event.device_id)
+
+    def on_console_screen_filter_typed(self, event: ConsoleScreen.FilterTyped) -> None:
+        """Apply a filter as it is typed; a wrong one is explained and the last good one stays."""
+        prompt = self.screen.query_one("#prompt")
+        try:
+            self.state.filter = filter.parse(event.text)
+        except FilterError as error:
+            prompt.say(str(error))
+            return
+        prompt.say("")
+        self.tick()
+
+    async def on_console_screen_command_entered(self, event: ConsoleScreen.CommandEntered) -> None:
+        """Run a command, or say in the prompt what is wrong with it."""
+        screen = self.screen
+        assert isinstance(screen, ConsoleScreen), "only these have a prompt"
+        try:
+            command = commands.parse(event.line, self.state.store.ids())
+            if command is not None and command.verb in ("fleet", "filter"):
+                filter.parse(command.argument)
+        except (CommandError, FilterError) as error:
+            screen.prompt.say(str(error))
+            return
+        screen.close_prompt()
+        if command is not None:
+            await self._run(command)
+
+    async def _run(self, command: Command) -> None:
+        if command.verb == "device":
+            await self.open_device(command.argument)
+        elif command.verb == "fleet":
+            await self.show_fleet(command.argument or None)
+        elif command.verb == "filter":
+            await self.show_fleet(command.argument)
+        elif command.verb == "help":
+            await self.open_help()
+        else:
+            self.exit(0)

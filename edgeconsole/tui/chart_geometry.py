@@ -1,0 +1,354 @@
+"""Charts as text: scales, ticks, a dot canvas, gaps and limit lines. Pure; no Textual.
+
+A column of dots covers every value that fell into it, so a spike is never averaged away. A hole in
+the data is a hole in the line. The time axis moves by whole columns, so that a chart scrolls
+instead of shimmering.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeconsole.tui import format as fmt
+from edgeconsole.tui.glyphs import Glyphs
+from edgeconsole.tui.runs import Line
+
+_BRAILLE_BITS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+GAP_S: Final = 4.0
+"""Neighbouring samples further apart than this are not joined by a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One curve: `(time, value)`, oldest first; `None` is a hole."""
+
+    role: str
+    points: Sequence[tuple[float, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A horizontal line at a value; what is above it takes its role."""
+
+    level: float
+    role: str
+    hard: bool = True
+    """Hard limits are dashed, softer ones dotted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A vertical axis: from `low` to `high` in whole `step`s."""
+
+    low: float
+    high: float
+    step: float
+
+    def ticks(self) -> list[float]:
+        """Return the marks of the axis, lowest first."""
+        steps = round((self.high - self.low) / self.step)
+        return [self.low + self.step * index for index in range(steps + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time a chart shows, in seconds."""
+
+    until: float
+    seconds: float
+
+
+def nice_step(span: float, intervals: int) -> float:
+    """Return the smallest 1-2-5 step that covers `span` in at most `intervals`."""
+    rough = max(span, 1e-9) / max(1, intervals)
+    power: float = 10.0 ** math.floor(math.log10(rough))
+    for factor in (1, 2, 5, 10):
+        if factor * power >= rough * (1 - 1e-9):
+            return factor * power
+    return 10 * power
+
+
+def nice_scale(low: float, high: float, intervals: int) -> Scale:
+    """Return an axis that holds `low` to `high` with 1-2-5 ticks."""
+    intervals = max(1, intervals)
+    step = nice_step(high - low, intervals)
+    while True:
+        bottom = math.floor(low / step + 1e-9) * step
+        top = max(math.ceil(high / step - 1e-9) * step, bottom + step)
+        if round((top - bottom) / step) <= intervals:
+            return Scale(bottom, top, step)
+        step = nice_step(step * 1.01, 1)
+
+
+def scale_for(
+    series: Iterable[Series],
+    limits: Iterable[Limit],
+    intervals: int,
+    *,
+    low: float | None = 0.0,
+    span: float = 1.0,
+    reach: float = 1.5,
+) -> Scale:
+    """Choose an axis for some curves.
+
+    Args:
+        series: The curves.
+        limits: Shown if they are at most `reach` spans above the data.
+        intervals: How many steps there is room for.
+        low: Where the axis starts; `None`: near the smallest value.
+        span: The least height of the axis, so that noise does not look like an emergency.
+        reach: How far above the data, in data heights, a limit may be and still be on the chart.
+    """
+    known = [
+        value
+        for curve in series
+        for _, value in curve.points
+        if value is not None and math.isfinite(value)
+    ]
+    most = max(known, default=0.0 if low is not None else span)
+    least = low if low is not None else min(known, default=0.0)
+    if low is None:
+        least = max(0.0, least - span * 0.1)
+    top = max(most + (most - least) * 0.05, least + span)
+    height = top - least
+    for limit in limits:
+        if limit.level <= top + reach * height:
+            top = max(top, limit.level + height * 0.02)
+    return nice_scale(least, top, intervals)
+
+
+class _Canvas:
+    """A grid of dots in character cells."""
+
+    def __init__(self, width: int, height: int, glyphs: Glyphs) -> None:
+        self.width = width
+        self.height = height
+        self.glyphs = glyphs
+        self.columns = width * glyphs.dots_x
+        self.rows = height * glyphs.dots_y
+        self._bits = [0] * (width * height)
+        self._roles = [""] * (width * height)
+
+    def column(self, x: int, first: int, last: int, role: str) -> None:
+        """Set the dots of one column from row `first` to `last`, counted from the bottom."""
+        dots_x, dots_y = self.glyphs.dots_x, self.glyphs.dots_y
+        cell_x, dot_x = divmod(x, dots_x)
+        for row in range(first, last + 1):
+            cell_y, dot_y = divmod(self.rows - 1 - row, dots_y)
+            cell = cell_y * self.width + cell_x
+            if self.glyphs.cells:
+                self._bits[cell] |= 1 << (dot_x + dot_y * dots_x)
+            else:
+                self._bits[cell] |= _BRAILLE_BITS[dot_x][dot_y]
+            self._roles[cell] = role
+
+    def cell(self, x: int, y: int) -> tuple[str, str] | None:
+        """Return a cell's character and role, or `None` if it is empty."""
+        bits = self._bits[y * self.width + x]
+        if not bits:
+            return None
+        char = self.glyphs.cells[bits] if self.glyphs.cells else chr(0x2800 + bits)
+        return char, self._roles[y * self.width + x]
+
+
+@dataclass(slots=True)
+class _Spans:
+    """Per dot column: the lowest and highest dot, and the greatest value."""
+
+    lowest: list[int]
+    highest: list[int]
+    greatest: list[float]
+
+
+def _spans(curve: Series, window: Window, scale: Scale, columns: int, rows: int) -> _Spans:
+    """Gather a curve into dot columns, joining neighbours and keeping holes."""
+    step = window.seconds / columns
+    origin = math.floor(window.until / step) - columns + 1
+    per_unit = (rows - 1) / (scale.high - scale.low)
+    spans = _Spans([rows] * columns, [-1] * columns, [-math.inf] * columns)
+
+    def touch(x: int, y: float, value: float) -> None:
+        if 0 <= x < columns:
+            dot = min(rows - 1, max(0, round(y)))
+            spans.lowest[x] = min(spans.lowest[x], dot)
+            spans.highest[x] = max(spans.highest[x], dot)
+            spans.greatest[x] = max(spans.greatest[x], value)
+
+    before: tuple[float, int, float, float] | None = None
+    for at, value in curve.points:
+        if value is None or not math.isfinite(value):
+            before = None
+            continue
+        x = math.floor(at / step) - origin
+        y = (value - scale.low) * per_unit
+        if before is not None and at - before[0] <= max(GAP_S, 2 * step):
+            _join(before, (x, y, value), touch)
+        touch(x, y, value)
+        before = (at, x, y, value)
+    return spans
+
+
+def _join(
+    before: tuple[float, int, float, float],
+    after: tuple[int, float, float],
+    touch: Callable[[int, float, float], None],
+) -> None:
+    """Touch the columns between two neighbours, and let their spans meet."""
+    _, x0, y0, v0 = before
+    x1, y1, v1 = after
+    for x in range(x0 + 1, x1):
+        share = (x - x0) / (x1 - x0)
+        touch(x, y0 + (y1 - y0) * share, v0 + (v1 - v0) * share)
+    if x1 > x0:
+        share = (x1 - x0 - 1) / (x1 - x0)
+        touch(x1, y0 + (y1 - y0) * share, -math.inf)
+
+
+def plot(
+    series: Sequence[Series],
+    limits: Sequence[Limit],
+    scale: Scale,
+    window: Window,
+    size: tuple[int, int],
+    glyphs: Glyphs,
+) -> list[Line]:
+    """Draw curves and limit lines into `size` (width, height) cells."""
+    width, height = size
+    canvas = _Canvas(width, height, glyphs)
+    greatest = [-math.inf] * canvas.columns
+    for curve in series:
+        spans = _spans(curve, window, scale, canvas.columns, canvas.rows)
+        for x in range(canvas.columns):
+            if spans.highest[x] >= 0:
+                canvas.column(x, spans.lowest[x], spans.highest[x], curve.role)
+                greatest[x] = max(greatest[x], spans.greatest[x])
+    rows = {row_of(limit.level, scale, height): limit for limit in limits if _on(limit, scale)}
+    return [
+        _row(canvas, y, greatest, rows.get(y), [(row, rows[row]) for row in rows if row >= y])
+        for y in range(height)
+    ]
+
+
+def _on(limit: Limit, scale: Scale) -> bool:
+    return scale.low <= limit.level <= scale.high
+
+
+def row_of(level: float, scale: Scale, height: int) -> int:
+    """Return the line, from the top, that a value falls on."""
+    share = (level - scale.low) / (scale.high - scale.low)
+    return min(height - 1, max(0, height - 1 - int(share * (height - 1e-9))))
+
+
+def _row(
+    canvas: _Canvas,
+    y: int,
+    greatest: list[float],
+    line: Limit | None,
+    passed: list[tuple[int, Limit]],
+) -> Line:
+    glyphs = canvas.glyphs
+    runs: list[tuple[str, str]] = []
+    for x in range(canvas.width):
+        cell = canvas.cell(x, y)
+        if cell is None:
+            run = (" ", "text") if line is None else (_stroke(line, x, glyphs), "limit")
+        else:
+            first = x * glyphs.dots_x
+            most = max(greatest[first : first + glyphs.dots_x])
+            over = [limit for _, limit in passed if most > limit.level]
+            worst = max(over, key=lambda limit: limit.level, default=None)
+            run = (cell[0], worst.role if worst else cell[1])
+        if runs and runs[-1][1] == run[1]:
+            runs[-1] = (runs[-1][0] + run[0], run[1])
+        else:
+            runs.append(run)
+    return tuple(runs)
+
+
+def _stroke(limit: Limit, x: int, glyphs: Glyphs) -> str:
+    if limit.hard:
+        return glyphs.dashed
+    return glyphs.dotted if x % 2 == 0 else " "
+
+
+def chart(
+    series: Sequence[Series],
+    limits: Sequence[Limit],
+    scale: Scale,
+    window: Window,
+    size: tuple[int, int],
+    glyphs: Glyphs,
+) -> list[Line]:
+    """Draw a chart with its axes into `size` (width, height) cells; the last line is the time."""
+    width, height = size
+    labels = {}
+    for tick in scale.ticks():
+        labels.setdefault(row_of(tick, scale, height - 1), tick_label(tick, scale.step))
+    gutter = max(map(len, labels.values())) + 1
+    body = plot(series, limits, scale, window, (max(1, width - gutter), height - 1), glyphs)
+    lines: list[Line] = []
+    for y, line in enumerate(body):
+        label = labels.get(y)
+        edge = glyphs.axis if label is not None else glyphs.divider
+        lines.append((((label or "").rjust(gutter - 1), "muted"), (edge, "faint"), *line))
+    lines.append((((" " * gutter) + time_axis(width - gutter, window.seconds), "faint"),))
+    return lines
+
+
+def tick_label(tick: float, step: float) -> str:
+    """Return a tick's text with as many decimals as the step has."""
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{tick:.{decimals}f}"
+
+
+def time_axis(width: int, seconds: float) -> str:
+    """Return the labels under a chart: how long ago, and `now` at the right edge."""
+    cells = [" "] * max(0, width)
+    if width >= 3:
+        cells[-3:] = "now"
+    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
+    every = next((step for step in steps if width * step / seconds >= 11), seconds)
+    ago = every
+    while ago <= seconds:
+        label = "-" + (fmt.age(ago) if ago % 60 == 0 or ago < 60 else fmt.duration(ago))
+        start = round(width - 1 - (width - 1) * ago / seconds)
+        if start + len(label) < width - 3 and start >= 0:
+            cells[start : start + len(label)] = label
+        ago += every
+    return "".join(cells)
+
+
+def buckets(
+    points: Sequence[tuple[float, float | None]], window: Window, columns: int
+) -> list[float | None]:
+    """Return the greatest value of each of `columns` equal parts of a window; `None` is a hole."""
+    step = window.seconds / columns
+    origin = math.floor(window.until / step) - columns + 1
+    found: list[float | None] = [None] * columns
+    for at, value in points:
+        x = math.floor(at / step) - origin
+        if value is not None and 0 <= x < columns:
+            held = found[x]
+            found[x] = value if held is None else max(held, value)
+    return found
+
+
+def spark(shares: Sequence[float | None], glyphs: Glyphs, warn: float = 0.8) -> Line:
+    """Draw shares of a limit as columns of fixed scale: a full column is on the limit or over it."""
+    steps = len(glyphs.ramp) - 1
+    runs: list[tuple[str, str]] = []
+    for share in shares:
+        if share is None:
+            run = (glyphs.dotted, "faint")
+        else:
+            height = 1 + min(steps - 1, max(0, int(share * (steps - 1))))
+            role = "crit" if share > 1 else "warn" if share >= warn else "low"
+            run = (glyphs.ramp[height], role)
+        if runs and runs[-1][1] == run[1]:
+            runs[-1] = (runs[-1][0] + run[0], run[1])
+        else:
+            runs.append(run)
+    return tuple(runs)

@@ -1,0 +1,115 @@
+"""Which charts a device has: curves, limits, titles and axes. Pure; no Textual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeconsole.fleet.store import DeviceView, Point
+from edgeconsole.tui import format as fmt
+from edgeconsole.tui.chart_geometry import Limit, Series, Window, chart, scale_for
+from edgeconsole.tui.glyphs import Glyphs
+from edgeconsole.tui.runs import Line, crop
+
+WINDOWS_S: Final = (60.0, 120.0, 300.0, 600.0)
+"""The times a chart can show; it grows with what has been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSpec:
+    """One chart without its size."""
+
+    title: Line
+    series: tuple[Series, ...]
+    limits: tuple[Limit, ...]
+    low: float | None
+    span: float
+    reach: float
+    empty: str
+    """What to say when there is nothing to draw."""
+
+
+def window_for(points: Sequence[Point], now: float) -> Window:
+    """Return the shortest window that holds all points."""
+    held = now - points[0].at if points else 0.0
+    return Window(now, next((size for size in WINDOWS_S if held <= size), WINDOWS_S[-1]))
+
+
+def _series(role: str, points: Sequence[Point], read: Callable[[Point], float | None]) -> Series:
+    return Series(role, tuple((point.at, read(point)) for point in points))
+
+
+def latency(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+    """Return the chart of p50, p95 and p99 against the deadline."""
+    title: Line = (("latency ms  ", "text"), ("p50 ", "low"), ("p95 ", "mid"), ("p99", "high"))
+    limits: tuple[Limit, ...] = ()
+    if view.active is not None:
+        deadline_ms = view.active.deadline_ms
+        title = (*title, (f"   deadline {fmt.figure(deadline_ms)}", "limit"))
+        limits = (Limit(deadline_ms, "crit", hard=False),)
+    series = (
+        _series("low", points, lambda point: point.p50_ms),
+        _series("mid", points, lambda point: point.p95_ms),
+        _series("high", points, lambda point: point.p99_ms),
+    )
+    return ChartSpec(title, series, limits, 0.0, 0.01, 1.5, "no answers in this time")
+
+
+def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+    """Return the chart of the temperature against its two limits."""
+    warn_c, most_c = view.warn_temp_c, view.max_temp_c
+    title: Line = (
+        ("temperature °C", "text"),
+        (f"   warning {warn_c:.0f}  limit {most_c:.0f}", "limit"),
+    )
+    limits = (Limit(warn_c, "warn", hard=False), Limit(most_c, "crit"))
+    series = (_series("high", points, lambda point: point.temp_c),)
+    return ChartSpec(title, series, limits, None, 20.0, 0.75, _missing(view, "temperature"))
+
+
+def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+    """Return the chart of the power drawn, against the budget if there is one."""
+    budget_w = view.hello.device.power_budget_w if view.hello else None
+    title: Line = (("power W", "text"),)
+    limits: tuple[Limit, ...] = ()
+    if budget_w is not None:
+        title = (*title, (f"   budget {fmt.figure(budget_w)}", "limit"))
+        limits = (Limit(budget_w, "warn", hard=False),)
+    series = (_series("high", points, lambda point: point.power_w),)
+    return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"))
+
+
+def load(points: Sequence[Point]) -> ChartSpec:
+    """Return the chart of CPU and memory use."""
+    title: Line = (("load %  ", "text"), ("mem ", "low"), ("cpu", "high"))
+    series = (
+        _series("low", points, lambda point: point.memory_percent),
+        _series("high", points, lambda point: point.cpu_percent),
+    )
+    return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say")
+
+
+def _missing(view: DeviceView, what: str) -> str:
+    if view.sample is None:
+        return "no samples yet"
+    reading = view.sample.temp_c if what == "temperature" else view.sample.power_w
+    return f"n/a: {fmt.escape(reading.reason or 'not measured')}"
+
+
+def draw(spec: ChartSpec, window: Window, size: tuple[int, int], glyphs: Glyphs) -> list[Line]:
+    """Draw a chart with its title into `size` (width, height) cells."""
+    width, height = size
+    if width < 12 or height < 4:
+        return [crop(spec.title, width)]
+    body_height = height - 1
+    if not any(value is not None for curve in spec.series for _, value in curve.points):
+        blank: list[Line] = [()] * body_height
+        blank[body_height // 2] = ((fmt.cut("  " + spec.empty, width), "muted"),)
+        return [crop(spec.title, width), *blank]
+    intervals = max(1, min(6, (body_height - 2) // 2))
+    scale = scale_for(
+        spec.series, spec.limits, intervals, low=spec.low, span=spec.span, reach=spec.reach
+    )
+    body = chart(spec.series, spec.limits, scale, window, (width, body_height), glyphs)
+    return [crop(spec.title, width), *body]

@@ -1,0 +1,321 @@
+"""The fleet table's columns: what a cell shows, how it sorts, which columns fit. Pure; no Textual.
+
+Colour marks the abnormal only: a healthy row is plain, the figure that makes it unhealthy is not.
+A row that is not live takes one quiet role as a whole, so that old figures do not look like new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeconsole.fleet.levels import WARN_BUDGET, Freshness, Level
+from edgeconsole.fleet.store import DeviceView
+from edgeconsole.tui import format as fmt
+from edgeconsole.tui.filter import rate_of
+from edgeconsole.tui.glyphs import LEVEL_ROLES, Glyphs
+from edgeconsole.tui.runs import Run
+
+GAP: Final = 2
+MARGIN: Final = 2
+"""Cells left of the first column: pointer and mark."""
+
+Key = Callable[[DeviceView], float | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column."""
+
+    id: str
+    title: str
+    least: int
+    """The narrowest it can be."""
+    most: int
+    """The widest it gets, if its content wants that."""
+    rank: int
+    """Who stays when room is short: 1 stays longest."""
+    cell: Callable[[DeviceView], Run]
+    key: Key | None
+    """What it sorts by; `None`: not sortable."""
+    right: bool = True
+    largest_first: bool = True
+    pinned: bool = False
+    """Stays in place when the columns are moved sideways."""
+
+
+def _model_figure(read: Callable[[DeviceView], float | None]) -> Callable[[DeviceView], Run]:
+    return lambda view: (fmt.figure(read(view)), "text")
+
+
+def _p50(view: DeviceView) -> float | None:
+    return view.active.p50_ms if view.active else None
+
+
+def _p95(view: DeviceView) -> float | None:
+    return view.active.p95_ms if view.active else None
+
+
+def _p99(view: DeviceView) -> float | None:
+    return view.active.p99_ms if view.active else None
+
+
+def _temp(view: DeviceView) -> float | None:
+    return view.sample.temp_c.value if view.sample else None
+
+
+def _power(view: DeviceView) -> float | None:
+    return view.sample.power_w.value if view.sample else None
+
+
+def _cpu(view: DeviceView) -> float | None:
+    return view.sample.cpu_percent if view.sample else None
+
+
+def _memory(view: DeviceView) -> float | None:
+    return view.sample.memory_percent if view.sample else None
+
+
+def budget_role(share: float | None) -> str:
+    """Return the role of a share of a deadline."""
+    if share is None or share < WARN_BUDGET:
+        return "text"
+    return "crit" if share > 1 else "warn"
+
+
+def temp_role(view: DeviceView) -> str:
+    """Return the role of a device's temperature."""
+    temp_c = _temp(view)
+    if temp_c is None or temp_c < view.warn_temp_c:
+        return "text"
+    return "crit" if temp_c >= view.max_temp_c else "warn"
+
+
+def active_text(view: DeviceView) -> str:
+    """Return the active model as `name/variant`."""
+    if view.active is None:
+        return fmt.UNKNOWN
+    return fmt.escape(f"{view.active.model}/{view.active.variant}")
+
+
+def _state_key(view: DeviceView) -> float:
+    # Worst level first; within a level, the one nearest to its deadline.
+    return -(int(view.level) - min(view.budget or 0.0, 1e6) / 1e7)
+
+
+COLUMNS: Final = (
+    Column("state", "state", 10, 10, 1, lambda view: ("", ""), _state_key, False, True, True),
+    Column(
+        "device",
+        "device",
+        10,
+        28,
+        1,
+        lambda view: (fmt.escape(view.id), "strong"),
+        lambda view: view.id.casefold(),
+        False,
+        False,
+        True,
+    ),
+    Column(
+        "site",
+        "site",
+        6,
+        14,
+        11,
+        lambda view: (fmt.escape(view.site), "muted"),
+        lambda view: view.site.casefold() or None,
+        False,
+        False,
+    ),
+    Column(
+        "active",
+        "active",
+        11,
+        26,
+        6,
+        lambda view: (active_text(view), "text"),
+        lambda view: active_text(view) if view.active else None,
+        False,
+        False,
+    ),
+    Column("p50", "p50", 5, 5, 12, _model_figure(_p50), _p50),
+    Column("p95", "p95", 5, 5, 10, _model_figure(_p95), _p95),
+    Column(
+        "p99",
+        "p99",
+        5,
+        5,
+        2,
+        lambda view: (fmt.figure(_p99(view)), budget_role(view.budget)),
+        _p99,
+    ),
+    Column(
+        "budget",
+        "budget",
+        6,
+        6,
+        3,
+        lambda view: (fmt.percent(view.budget), budget_role(view.budget)),
+        lambda view: view.budget,
+    ),
+    Column("spark", "p99/60s", 10, 30, 8, lambda view: ("", ""), None, right=False),
+    Column(
+        "temp",
+        "°C",
+        4,
+        8,
+        5,
+        lambda view: (fmt.reading(view.sample.temp_c) if view.sample else "—", temp_role(view)),
+        _temp,
+    ),
+    Column(
+        "power",
+        "W",
+        5,
+        9,
+        7,
+        lambda view: (fmt.reading(view.sample.power_w, 1) if view.sample else "—", "text"),
+        _power,
+    ),
+    Column("cpu", "cpu%", 4, 4, 13, lambda view: (fmt.whole(_cpu(view)), "text"), _cpu),
+    Column("mem", "mem%", 4, 4, 14, lambda view: (fmt.whole(_memory(view)), "text"), _memory),
+    Column("rate", "req/s", 6, 6, 9, lambda view: (fmt.tenth(rate_of(view)), "text"), rate_of),
+    Column(
+        "seen",
+        "seen",
+        8,
+        8,
+        4,
+        lambda view: (fmt.seen(view.freshness, view.age_s), "muted"),
+        lambda view: view.age_s,
+    ),
+)
+"""All columns, in the order they are shown."""
+
+BY_ID: Final = {column.id: column for column in COLUMNS}
+SORTABLE: Final = tuple(column.id for column in COLUMNS if column.key is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A column with its place in the line."""
+
+    column: Column
+    x: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How rows are sorted."""
+
+    column: str = "state"
+    reverse: bool = False
+
+    def arrow(self) -> str:
+        """Return the arrow for the header: whether figures rise or fall down the table."""
+        return "▼" if BY_ID[self.column].largest_first is not self.reverse else "▲"
+
+    def by(self, column: str) -> Order:
+        """Return the order after asking for a column: the same one again reverses it."""
+        return Order(column, column == self.column and not self.reverse)
+
+    def beside(self, step: int) -> Order:
+        """Return the order by the column `step` places away."""
+        place = (SORTABLE.index(self.column) + step) % len(SORTABLE)
+        return Order(SORTABLE[place])
+
+
+def sort(views: Sequence[DeviceView], order: Order) -> list[DeviceView]:
+    """Sort rows; those without a value come last, whatever the direction."""
+    column = BY_ID[order.column]
+    key = column.key
+    assert key is not None, "only sortable columns are offered"
+    keyed = [(value, view) for view in views if (value := key(view)) is not None]
+    keyed.sort(key=lambda pair: pair[0], reverse=column.largest_first is not order.reverse)
+    unknown = [view for view in views if key(view) is None]
+    return [view for _, view in keyed] + unknown
+
+
+def state_cell(view: DeviceView, glyphs: Glyphs) -> Run:
+    """Return a level as shape and word."""
+    role = LEVEL_ROLES[view.level]
+    return f"{glyphs.shapes[view.level]} {role}", role
+
+
+def row_role(view: DeviceView) -> str | None:
+    """Return the one role of a row that is not live, or `None`."""
+    if view.freshness is Freshness.LIVE:
+        return None
+    return LEVEL_ROLES[view.level] if view.level is not Level.OK else "stale"
+
+
+def wanted(views: Sequence[DeviceView], before: Mapping[str, int]) -> dict[str, int]:
+    """Return how wide the contents want to be; widths only grow, so that columns hold still."""
+    widths = dict(before)
+    for column in COLUMNS:
+        if column.most > column.least and column.id != "spark":
+            size = max((fmt.width_of(column.cell(view)[0]) for view in views), default=0)
+            widths[column.id] = max(size, widths.get(column.id, 0))
+    return widths
+
+
+def layout(width: int, wants: Mapping[str, int], pan: int = 0) -> tuple[Placed, ...]:
+    """Choose the columns that fit and share out the room that is left.
+
+    Args:
+        width: Cells of a line.
+        wants: The widths the contents want; a column nobody fills is left out.
+        pan: 0: the most important columns; else how many to skip from the left.
+    """
+    offered = [column for column in COLUMNS if column.id != "site" or wants.get("site")]
+    chosen = _most_important(offered, width) if pan == 0 else _from(offered, width, pan)
+    widths = {column.id: column.least for column in chosen}
+    room = width - MARGIN - 1 - sum(widths.values()) - GAP * (len(chosen) - 1)
+    for column in sorted(chosen, key=lambda each: each.id == "spark"):
+        want = column.most if column.id == "spark" else wants.get(column.id, column.least)
+        extra = max(0, min(room, min(want, column.most) - column.least))
+        widths[column.id] += extra
+        room -= extra
+    placed: list[Placed] = []
+    x = MARGIN
+    for column in chosen:
+        placed.append(Placed(column, x, widths[column.id]))
+        x += widths[column.id] + GAP
+    return tuple(placed)
+
+
+def _most_important(offered: Sequence[Column], width: int) -> list[Column]:
+    room = width - MARGIN - 1 + GAP
+    kept: set[str] = set()
+    for column in sorted(offered, key=lambda each: each.rank):
+        if column.least + GAP > room:
+            break
+        kept.add(column.id)
+        room -= column.least + GAP
+    return [column for column in offered if column.id in kept]
+
+
+def _from(offered: Sequence[Column], width: int, pan: int) -> list[Column]:
+    chosen = [column for column in offered if column.pinned]
+    room = width - MARGIN - 1 + GAP - sum(column.least + GAP for column in chosen)
+    for column in [column for column in offered if not column.pinned][pan:]:
+        if column.least + GAP > room:
+            break
+        chosen.append(column)
+        room -= column.least + GAP
+    return chosen
+
+
+def last_pan(width: int, wants: Mapping[str, int]) -> int:
+    """Return the furthest the columns can be moved: the last one has come into sight."""
+    offered = [column for column in COLUMNS if column.id != "site" or wants.get("site")]
+    loose = [column.id for column in offered if not column.pinned]
+    if len(layout(width, wants)) == len(offered):
+        return 0
+    for pan in range(1, len(loose)):
+        if layout(width, wants, pan)[-1].column.id == loose[-1]:
+            return pan
+    return 0

@@ -1,0 +1,96 @@
+"""Widgets that draw lines of runs: the one place where a role becomes a colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from edgeconsole.tui.glyphs import ASCII, BRAILLE, ROLES, Glyphs
+from edgeconsole.tui.runs import Line, line_width, pad
+
+_PREFIX: Final = "ec--"
+_TO_ASCII: Final = str.maketrans("—…°⏎↑↓⇧←→▼│·≥┤─━", "-.'r^v^<>v|.>|-=")
+
+
+class Painted(Widget):
+    """A widget whose lines are painted by role."""
+
+    COMPONENT_CLASSES = {f"{_PREFIX}{role}" for role in ROLES}
+
+    glyphs: Glyphs = BRAILLE
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of the theme before."""
+        self._role_styles: dict[str, Style] = {}
+        super().notify_style_update()
+
+    def role_style(self, role: str) -> Style:
+        """Return the colours of a role on this widget's background."""
+        styles = self._role_styles
+        if role not in styles:
+            styles[role] = self.get_component_rich_style(f"{_PREFIX}{role}")
+        return styles[role]
+
+    def strip_of(self, line: Line, width: int, over: Style | None = None) -> Strip:
+        """Paint a line, `width` cells wide; `over` is laid over every run."""
+        segments = []
+        for text, role in pad(line, width):
+            style = self.role_style(role)
+            if self.glyphs is ASCII:
+                text = text.translate(_TO_ASCII)
+            segments.append(Segment(text, style + over if over else style))
+        return Strip(segments, width)
+
+
+class Lines(Painted):
+    """A block of lines that is as high as it has lines, and repaints only those that changed."""
+
+    DEFAULT_CSS = """
+    Lines { height: auto; width: 1fr; }
+    """
+
+    def __init__(self, glyphs: Glyphs = BRAILLE, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.glyphs = glyphs
+        self._lines: list[Line] = []
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines it shows now."""
+        return self._lines
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Replace the lines."""
+        before, self._lines = self._lines, list(lines)
+        if len(before) != len(self._lines):
+            self.refresh(layout=True)
+            return
+        width = self.size.width
+        changed = [
+            Region(0, y, width, 1)
+            for y, (old, new) in enumerate(zip(before, self._lines, strict=True))
+            if old != new
+        ]
+        if changed:
+            self.refresh(*changed)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return the number of lines."""
+        return len(self._lines)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """Return the width of the widest line."""
+        return max(map(line_width, self._lines), default=0)
+
+    def render_line(self, y: int) -> Strip:
+        """Paint one line."""
+        width = self.size.width
+        return self.strip_of(self._lines[y] if y < len(self._lines) else (), width)
+
+
