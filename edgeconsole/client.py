@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from edgeconsole.errors import AuthError, EdgeConsoleError, ErrorCode, LinkError, RequestError
-from edgeconsole.protocol.control import INFER_PATH
+from edgeconsole.protocol.control import INFER_PATH, MAX_MESSAGE_HEADER
 from edgeconsole.protocol.inference import (
     DEFAULT_PRIORITY,
     AnswerParameters,
@@ -107,6 +107,7 @@ class EdgeClient:
         self._ids = itertools.count(1)
         self._waiting: dict[str, _Waiting] = {}
         self._connection: ClientConnection | None = None
+        self._max_message_bytes = MAX_ANSWER_BYTES
         self._keeper: asyncio.Task[None] | None = None
         self._broken: EdgeConsoleError | None = None
 
@@ -198,6 +199,13 @@ class EdgeClient:
             raise LinkError("the client is not open", hint="use it in 'async with'")
         if self._broken is not None:
             raise self._broken
+        if len(encoded) > self._max_message_bytes:
+            raise RequestError(
+                ErrorCode.FRAME_TOO_LARGE,
+                f"the request of {len(encoded)} bytes is above the agent's limit of "
+                f"{self._max_message_bytes}",
+                hint="send fewer rows a request",
+            )
         loop = asyncio.get_running_loop()
         waiting = _Waiting(encoded, time.monotonic(), loop.create_future())
         self._waiting[request_id] = waiting
@@ -237,6 +245,9 @@ class EdgeClient:
         self._connection = await open_connection(
             self._url, INFER_PATH, self._token, max_bytes=MAX_ANSWER_BYTES
         )
+        response = self._connection.response
+        limit = response.headers.get(MAX_MESSAGE_HEADER, "") if response else ""
+        self._max_message_bytes = int(limit) if limit.isdecimal() else MAX_ANSWER_BYTES
         return self._connection
 
     async def _keep(self, connection: ClientConnection) -> None:
@@ -245,10 +256,6 @@ class EdgeClient:
         while True:
             await self._read(connection)
             self._connection = None
-            if connection.close_code == 1009:
-                self._fail_all(
-                    RequestError(ErrorCode.FRAME_TOO_LARGE, "the agent refused the message's size")
-                )
             connection = await self._reopen(backoff)
             backoff.reset()
             for waiting in list(self._waiting.values()):

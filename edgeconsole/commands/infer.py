@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -87,18 +89,22 @@ def _find_device(options: argparse.Namespace) -> tuple[str, str]:
 
 def _read_inputs(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise ConfigError(
-                    f"{path}: is one array without a name", hint="save it with numpy.savez"
-                )
-            return {name: file[name] for name in file.files}
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ConfigError(
+                f"{path}: is one array without a name", hint="save it with numpy.savez"
+            )
+        with file:
+            inputs = {name: file[name] for name in file.files}
+        for array in inputs.values():
+            Datatype.of(array.dtype)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"{path}: is not an .npz of plain arrays: {error}", hint="save it with numpy.savez"
         ) from error
+    return inputs
 
 
 def _answer_json(result: InferResult) -> dict[str, object]:

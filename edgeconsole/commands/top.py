@@ -131,7 +131,7 @@ def _row(view: DeviceView) -> tuple[str, ...]:
     return (
         view.level.name.lower(),
         view.id,
-        f"{active.model}/{active.variant}" if active else "-",
+        _printable(f"{active.model}/{active.variant}") if active else "-",
         _number(active.p50_ms if active else None, 1),
         _number(active.p95_ms if active else None, 1),
         _number(active.p99_ms if active else None, 1),

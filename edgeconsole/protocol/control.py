@@ -18,6 +18,8 @@ SUBPROTOCOL: Final = "edgeconsole.v1"
 PROTOCOL_VERSION: Final = 1
 INFER_PATH: Final = "/v1/infer"
 CONTROL_PATH: Final = "/v1/control"
+MAX_MESSAGE_HEADER: Final = "EdgeConsole-Max-Message-Bytes"
+"""The handshake's header that tells the largest inference message an agent takes."""
 MAX_CONTROL_BYTES: Final = 64 * 1024
 """The largest control command (OWASP's figure for websocket messages)."""
 MAX_REPLY_BYTES: Final = 4 * 1024 * 1024

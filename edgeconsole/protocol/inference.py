@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,17 @@ MAX_HEADER_BYTES: Final = 1 << 20
 MAX_PRIORITY: Final = 10
 DEFAULT_PRIORITY: Final = 5
 MAX_ID_LENGTH: Final = 128
+MAX_RANK: Final = 16
+MAX_ELEMENTS: Final = 1 << 31
+"""More than any message can hold; a dimension of 0 counts as 1 here, as numpy has it."""
 _HEADER_LENGTH: Final = struct.Struct("<I")
+_JSON_TYPES: Final[dict[str, frozenset[type]]] = {
+    "f": frozenset({int, float}),
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+    "b": frozenset({bool}),
+}
+"""The JSON types of values by the kind of numpy dtype."""
 
 
 class Rung(StrEnum):
@@ -143,7 +154,7 @@ def decode_client_frame(frame: str | bytes) -> InferRequest | str:
     header, body, base = _split(frame)
     try:
         message = _client_decoder.decode(header)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise RequestError(
             ErrorCode.MALFORMED, f"the request is not a valid V2 inference request: {error}"
         ) from error
@@ -185,7 +196,7 @@ def peek_id(frame: str | bytes) -> str:
     """Return the request id of a frame that failed to decode, or "" if it cannot be read."""
     try:
         return _id_decoder.decode(_split(frame)[0]).id[:MAX_ID_LENGTH]
-    except (msgspec.MsgspecError, RequestError, RecursionError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, RequestError, RecursionError, UnicodeError):
         return ""
 
 
@@ -221,7 +232,7 @@ def decode_server_frame(frame: str | bytes) -> tuple[ServerFrame, dict[str, Arra
     header, body, offset = _split(frame)
     try:
         message = _server_decoder.decode(header)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise RequestError(
             ErrorCode.MALFORMED, f"the agent's answer cannot be read: {error}"
         ) from error
@@ -278,7 +289,11 @@ def _tensor_array(tensor: WireTensor, body: memoryview | None, offset: int) -> t
             f"tensor {tensor.name!r} has datatype {tensor.datatype!r}, which is not one of "
             f"{', '.join(Datatype)}",
         ) from None
-    if len(tensor.shape) > 16 or any(not 0 <= dim < 1 << 31 for dim in tensor.shape):
+    if (
+        len(tensor.shape) > MAX_RANK
+        or any(not 0 <= dim < MAX_ELEMENTS for dim in tensor.shape)
+        or element_count(tuple(dim or 1 for dim in tensor.shape)) >= MAX_ELEMENTS
+    ):
         raise RequestError(
             ErrorCode.BAD_SHAPE, f"tensor {tensor.name!r} has an impossible shape {tensor.shape}"
         )
@@ -310,40 +325,58 @@ def _tensor_array(tensor: WireTensor, body: memoryview | None, offset: int) -> t
 
 def _from_json(tensor: WireTensor, datatype: Datatype) -> Array:
     """Build an array from JSON values, flat or nested, without silent conversions."""
-    assert tensor.data is not None
-    count = element_count(tensor.shape)
-    try:
-        raw = np.array(tensor.data) if tensor.data else np.empty(0, datatype.dtype)
-    except (ValueError, OverflowError) as error:
-        raise RequestError(
-            ErrorCode.BAD_SHAPE, f"data of tensor {tensor.name!r} is ragged: {error}"
-        ) from error
-    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[datatype.dtype.kind]
-    if raw.size and raw.dtype.kind not in allowed:
+    nested, values = _flatten(tensor)
+    # Types first: numpy would make one huge array of text from a long string among short ones.
+    types = frozenset(map(type, values))
+    if list in types:
+        raise _ragged(tensor)
+    if not types <= _JSON_TYPES[datatype.dtype.kind]:
         raise RequestError(
             ErrorCode.BAD_VALUE,
             f"data of tensor {tensor.name!r} holds values that are not {datatype}",
         )
-    if raw.size != count:
+    count = element_count(tensor.shape)
+    if len(values) != count:
         raise RequestError(
             ErrorCode.BAD_DATA_SIZE,
             f"tensor {tensor.name!r} of shape {list(tensor.shape)} needs {count} values, "
-            f"got {raw.size}",
+            f"got {len(values)}",
         )
-    if raw.ndim > 1 and raw.shape != tensor.shape:
+    if len(nested) > 1 and nested != tensor.shape:
         raise RequestError(
             ErrorCode.BAD_SHAPE,
-            f"data of tensor {tensor.name!r} is nested as {list(raw.shape)}, "
+            f"data of tensor {tensor.name!r} is nested as {list(nested)}, "
             f"its shape says {list(tensor.shape)}",
         )
-    if datatype.dtype.kind in "iu" and raw.size:
-        limits = np.iinfo(datatype.dtype)
-        if int(raw.min()) < limits.min or int(raw.max()) > limits.max:
-            raise RequestError(
-                ErrorCode.BAD_VALUE, f"a value of tensor {tensor.name!r} does not fit {datatype}"
-            )
-    with np.errstate(over="ignore"):
-        return raw.astype(datatype.dtype).reshape(tensor.shape)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, datatype.dtype).reshape(tensor.shape)
+    except OverflowError as error:
+        raise RequestError(
+            ErrorCode.BAD_VALUE, f"a value of tensor {tensor.name!r} does not fit {datatype}"
+        ) from error
+
+
+def _flatten(tensor: WireTensor) -> tuple[tuple[int, ...], list[Any]]:
+    """Return how the data is nested, and its values in row-major order."""
+    values: list[Any] = tensor.data or []
+    nested = [len(values)]
+    while values and type(values[0]) is list:
+        width = len(values[0])
+        if len(nested) == MAX_RANK or any(
+            type(row) is not list or len(row) != width for row in values
+        ):
+            raise _ragged(tensor)
+        nested.append(width)
+        values = list(chain.from_iterable(values))
+    return tuple(nested), values
+
+
+def _ragged(tensor: WireTensor) -> RequestError:
+    return RequestError(
+        ErrorCode.BAD_SHAPE,
+        f"data of tensor {tensor.name!r} is ragged, or nested more than {MAX_RANK} deep",
+    )
 
 
 def _wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:

@@ -6,10 +6,16 @@ Unknown fields are tolerated here, so that an older console can watch a newer ag
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from edgeconsole.specs import AgentState
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""Bounded, so that no peer can send a number that a database or a chart cannot hold."""
+UnixTime = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
+DeadlineMs = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class Quality(StrEnum):
@@ -62,26 +68,26 @@ class ModelSample(msgspec.Struct, frozen=True):
     digest: str
     state: ModelState
     active: bool
-    deadline_ms: float
+    deadline_ms: DeadlineMs
     worker_pids: tuple[int, ...] = ()
-    restarts: int = 0
-    queue_depth: int = 0
-    in_flight: int = 0
+    restarts: Count = 0
+    queue_depth: Count = 0
+    in_flight: Count = 0
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
     infer_p50_ms: float | None = None
     rate_per_s: float = 0.0
     """Answers per second over the last 5 s."""
-    requests_total: int = 0
-    answered_total: int = 0
-    refused_total: int = 0
+    requests_total: Count = 0
+    answered_total: Count = 0
+    refused_total: Count = 0
     """Refused before a model ran: queue full, deadline passed while waiting, cancelled."""
-    failed_total: int = 0
+    failed_total: Count = 0
     """The model or its worker failed."""
-    late_total: int = 0
+    late_total: Count = 0
     """Results that came after their deadline and were dropped."""
-    rss_bytes: int | None = None
+    rss_bytes: Count | None = None
     reason: str = ""
     """Why it is not ready."""
 
@@ -91,17 +97,17 @@ class DeviceSample(msgspec.Struct, frozen=True):
 
     device_id: str
     boot_id: str
-    seq: int
-    time_unix_s: float
+    seq: Count
+    time_unix_s: UnixTime
     state: AgentState
     uptime_s: float
     temp_c: Reading
     power_w: Reading
     cpu_percent: float | None
     memory_percent: float | None
-    memory_used_bytes: int | None
-    agent_rss_bytes: int | None
-    connections: int
+    memory_used_bytes: Count | None
+    agent_rss_bytes: Count | None
+    connections: Count
     models: tuple[ModelSample, ...]
     reason: str = ""
     """Why the state is `error` or `maintenance`."""
@@ -112,8 +118,8 @@ class DeviceEvent(msgspec.Struct, frozen=True):
 
     device_id: str
     boot_id: str
-    seq: int
-    time_unix_s: float
+    seq: Count
+    time_unix_s: UnixTime
     severity: Severity
     kind: str
     """A stable short name, such as `worker_lost` or `state_changed`."""

@@ -9,6 +9,7 @@ import secrets
 import stat
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +47,12 @@ def _read_token(path: Path) -> str:
                 hint=f"chmod 600 {path}; if others use this machine, also remove it to get a new one",
             )
         token = file.read(_MAX_TOKEN_BYTES).decode("ascii", errors="replace").strip()
-    if len(token) < _MIN_TOKEN_CHARS or not token.isprintable() or " " in token:
+    if (
+        len(token) < _MIN_TOKEN_CHARS
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
         raise ConfigError(
             f"{path}: a token has at least {_MIN_TOKEN_CHARS} printable characters",
             hint="remove the file; the next start makes a new token",
@@ -75,10 +81,10 @@ class Authenticator:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._failures: deque[tuple[float, str]] = deque(maxlen=1024)
 
-    def accepts(self, authorization: str | None) -> bool:
-        """Say whether an `Authorization` header carries the token."""
-        scheme, _, token = (authorization or "").partition(" ")
-        digest = hashlib.sha256(token.strip().encode()).digest()
+    def accepts(self, authorization: Sequence[str]) -> bool:
+        """Say whether the one `Authorization` header of a handshake carries the token."""
+        scheme, _, token = (authorization[0] if len(authorization) == 1 else "").partition(" ")
+        digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).digest()
         return hmac.compare_digest(digest, self._digest) and scheme.lower() == "bearer"
 
     def failed(self, address: str) -> float:

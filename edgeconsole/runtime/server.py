@@ -19,7 +19,13 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from edgeconsole.errors import ConfigError, ErrorCode
-from edgeconsole.protocol.control import CONTROL_PATH, INFER_PATH, MAX_CONTROL_BYTES, SUBPROTOCOL
+from edgeconsole.protocol.control import (
+    CONTROL_PATH,
+    INFER_PATH,
+    MAX_CONTROL_BYTES,
+    MAX_MESSAGE_HEADER,
+    SUBPROTOCOL,
+)
 from edgeconsole.protocol.inference import ServerFrame
 from edgeconsole.runtime.auth import Authenticator
 from edgeconsole.runtime.control_session import ControlSession
@@ -59,6 +65,7 @@ class AgentServer:
                 self._config.host,
                 self._config.port,
                 process_request=self._admit,
+                process_response=self._announce,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
                 server_header=None,
@@ -112,14 +119,14 @@ class AgentServer:
                 ErrorCode.FORBIDDEN,
                 "connections from web pages (with an Origin header) are refused",
             )
-        if not self._known_host(request.headers.get("Host", "")):
+        if not all(self._known_host(host) for host in request.headers.get_all("Host")):
             return _refuse(
                 connection,
                 HTTPStatus.FORBIDDEN,
                 ErrorCode.FORBIDDEN,
                 "the Host header does not name this agent",
             )
-        if not self._auth.accepts(request.headers.get("Authorization")):
+        if not self._auth.accepts(request.headers.get_all("Authorization")):
             delay_s = self._auth.failed(str(connection.remote_address[0]))
             await asyncio.sleep(delay_s)
             refusal = _refuse(
@@ -149,6 +156,12 @@ class AgentServer:
         if path == CONTROL_PATH:
             connection.protocol.max_message_size = MAX_CONTROL_BYTES
         return None
+
+    def _announce(
+        self, _connection: ServerConnection, _request: Request, response: Response
+    ) -> None:
+        """Tell clients how large a message may be, so that they need not find out."""
+        response.headers[MAX_MESSAGE_HEADER] = str(self._agent.config.serving.max_message_bytes)
 
     def _known_host(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host

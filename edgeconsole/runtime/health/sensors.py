@@ -31,6 +31,7 @@ def read_temperature(sysfs_root: Path) -> Reading:
     if not zones:
         return Reading(unit="°C", reason="the kernel exposes no thermal zone")
     seen: list[str] = []
+    unusable = ""
     best: Reading | None = None
     for zone in zones:
         kind = _text(zone / "type") or "?"
@@ -39,12 +40,15 @@ def read_temperature(sysfs_root: Path) -> Reading:
             continue
         milli_c = _integer(zone / "temp")
         if milli_c is None or not _PLAUSIBLE_C[0] <= milli_c / 1000 <= _PLAUSIBLE_C[1]:
+            unusable = f"{zone.name} ({kind}) cannot be read or is not plausible"
             continue
         value = milli_c / 1000
         if best is None or best.value is None or value > best.value:
             best = Reading(value, "°C", f"{zone.name} ({kind})", Quality.MEASURED)
     if best is not None:
         return best
+    if unusable:
+        return Reading(unit="°C", reason=unusable)
     names = ", ".join(sorted(set(seen)))
     return Reading(unit="°C", reason=f"no thermal zone is the processor's (there are: {names})")
 
