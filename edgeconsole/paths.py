@@ -6,6 +6,8 @@ from pathlib import Path
 
 import platformdirs
 
+from edgeconsole.errors import ConfigError
+
 APP = "edgeconsole"
 
 
@@ -30,5 +32,11 @@ def fleet_path() -> Path:
 
 
 def resolve_beside(file: Path, path: str) -> Path:
-    """Return a path from a configuration file: `~` is the home, relative is beside the file."""
-    return (file.parent / Path(path).expanduser()).absolute()
+    """Return a path from a configuration file: `~` is the home, relative is beside the file.
+
+    Raises `ConfigError` for the home of a user who does not exist.
+    """
+    try:
+        return (file.parent / Path(path).expanduser()).absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: {path!r} is in a home folder that is not there") from error

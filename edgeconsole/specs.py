@@ -244,7 +244,6 @@ class EdgeAgentConfig(_Spec, frozen=True):
     serving: ServingConfig = ServingConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
-    telemetry_enabled: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts are seen together."""

@@ -33,7 +33,7 @@ def load_toml(path: Path, kind: type[T]) -> T:
     text = _read(path)
     try:
         data = tomli.loads(text)
-    except (tomli.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}", hint="see https://toml.io") from error
     try:
         return msgspec.convert(data, kind)
@@ -82,6 +82,9 @@ def _explain(path: Path, text: str, kind: type[msgspec.Struct], message: str) ->
         near = difflib.get_close_matches(enum["value"].strip("'\""), choices, n=1)
         hint = f"did you mean {near[0]!r}?" if near else ""
     else:
+        first = message.partition(" ")[0]
+        if first in _field_names(kind, steps):
+            steps.append(first)
         message = message.replace("`", "").replace("Expected ", "expected ", 1)
     line = find_line(text, steps)
     where = f"{path}:{line}" if line else f"{path}"
@@ -93,16 +96,12 @@ def find_line(text: str, steps: list[Step]) -> int | None:
     """Return the line of a key, or of the nearest table around it; `None` if neither is there."""
     best: int | None = None
     best_depth = 0
-    counts: dict[str, int] = {}
+    counts: dict[tuple[Step, ...], int] = {}
     table: list[Step] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := _HEADER.match(line):
-            name = header[2].replace('"', "").replace(" ", "")
-            table = [*name.split(".")]
-            if header[1] == "[[":
-                counts[name] = counts.get(name, -1) + 1
-                table.append(counts[name])
-            here = table
+            names = header[2].replace('"', "").replace(" ", "").split(".")
+            here = table = _table(names, counts, is_array=header[1] == "[[")
         elif key := _KEY.match(line):
             here = [*table, key[1] or key[2] or key[3]]
         else:
@@ -111,6 +110,19 @@ def find_line(text: str, steps: list[Step]) -> int | None:
         if here == steps[:depth] and depth > best_depth:
             best, best_depth = number, depth
     return best
+
+
+def _table(names: list[str], counts: dict[tuple[Step, ...], int], *, is_array: bool) -> list[Step]:
+    """Return the steps to a header's table; `counts` has the index of each array's latest table."""
+    steps: list[Step] = []
+    for depth, name in enumerate(names, start=1):
+        steps.append(name)
+        key = tuple(steps)
+        if is_array and depth == len(names):
+            counts[key] = counts.get(key, -1) + 1
+        if key in counts:
+            steps.append(counts[key])
+    return steps
 
 
 def _dotted(steps: list[Step]) -> str:

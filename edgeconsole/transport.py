@@ -71,12 +71,14 @@ async def open_connection(url: str, path: str, token: str, *, max_bytes: int) ->
         )
     except InvalidStatus as error:
         raise _refusal(address, error) from error
-    except InvalidURI as error:
+    except (InvalidURI, ValueError) as error:
         raise ConfigError(f"{url!r} is not an agent's address: {error}") from error
     except TimeoutError as error:
         raise LinkError(f"{address} did not answer in {OPEN_TIMEOUT_S:.0f} s") from error
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # Name lookups fail with negative numbers that only their own text explains.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise LinkError(
             f"{address} cannot be reached: {reason}", hint="is the agent running there?"
         ) from error

@@ -86,6 +86,9 @@ class ControlLink:
             LinkError: no reply came.
         """
         assert self._connection is not None
+        assert self._reader is not None
+        if self._reader.done():
+            raise LinkError(f"{self._url} closed the connection")
         owed: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._owed[command.id] = owed
         try:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Final
+
+import msgspec
 
 from edgeconsole.fleet.levels import Freshness, Level, freshness_of, level_of
 from edgeconsole.protocol.control import HelloReply
@@ -50,9 +53,12 @@ class Point:
     rate_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceView:
-    """One device as a screen shows it at one moment."""
+class DeviceView(msgspec.Struct, frozen=True, gc=False):
+    """One device as a screen shows it at one moment.
+
+    A struct the collector need not look at (it holds no cycles): screens make one of every device
+    several times a second.
+    """
 
     id: str
     site: str
@@ -87,6 +93,8 @@ class _Entry:
     sampled_at: float | None
     points: deque[Point]
     events: deque[DeviceEvent]
+    view: DeviceView | None = None
+    """The latest view; forgotten when anything in it but its ages changes."""
 
 
 class FleetStore:
@@ -119,11 +127,14 @@ class FleetStore:
         entry = self._entries[device_id]
         entry.link = link
         entry.link_reason = reason
+        entry.view = None
         entry.retry_at = None if retry_in_s is None else self.clock() + retry_in_s
 
     def add_hello(self, device_id: str, hello: HelloReply) -> None:
         """Record who answered."""
-        self._entries[device_id].hello = hello
+        entry = self._entries[device_id]
+        entry.hello = hello
+        entry.view = None
 
     def add_sample(self, device_id: str, sample: DeviceSample) -> None:
         """Record a sample as heard now."""
@@ -131,6 +142,7 @@ class FleetStore:
         now = self.clock()
         entry.sample = sample
         entry.sampled_at = now
+        entry.view = None
         entry.points.append(_point(now, sample))
 
     def add_event(self, device_id: str, event: DeviceEvent) -> None:
@@ -180,7 +192,14 @@ class FleetStore:
 
     def _view(self, entry: _Entry, now: float) -> DeviceView:
         age_s = None if entry.sampled_at is None else now - entry.sampled_at
+        retry_in_s = None if entry.retry_at is None else max(0.0, entry.retry_at - now)
         freshness = freshness_of(age_s, self.spec)
+        if entry.view is None or entry.view.freshness is not freshness:
+            entry.view = self._new_view(entry, freshness)
+        return msgspec.structs.replace(entry.view, age_s=age_s, retry_in_s=retry_in_s)
+
+    def _new_view(self, entry: _Entry, freshness: Freshness) -> DeviceView:
+        """Judge a device; its ages are filled in for every look at it."""
         limits = entry.hello.device.thermal_constraints if entry.hello else None
         active = representative(entry.sample)
         view = DeviceView(
@@ -189,10 +208,10 @@ class FleetStore:
             url=entry.device.url,
             link=entry.link,
             link_reason=entry.link_reason,
-            retry_in_s=None if entry.retry_at is None else max(0.0, entry.retry_at - now),
+            retry_in_s=None,
             hello=entry.hello,
             sample=entry.sample,
-            age_s=age_s,
+            age_s=None,
             freshness=freshness,
             level=Level.UNKNOWN,
             level_reason="",
@@ -202,7 +221,7 @@ class FleetStore:
             max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
         )
         level, reason = level_of(view)
-        return replace(view, level=level, level_reason=reason)
+        return msgspec.structs.replace(view, level=level, level_reason=reason)
 
 
 def representative(sample: DeviceSample | None) -> ModelSample | None:
@@ -235,4 +254,6 @@ def _point(at: float, sample: DeviceSample) -> Point:
 
 
 def _after(points: deque[Point], since: float) -> Iterator[Point]:
-    return (point for point in points if point.at >= since)
+    """Walk back from the newest: charts ask for much less than is kept."""
+    recent = list(takewhile(lambda point: point.at >= since, reversed(points)))
+    return reversed(recent)

@@ -13,7 +13,7 @@ from edgeconsole.packer.export import Program, plain_attention
 from edgeconsole.packer.outputs import Flat
 from edgeconsole.packer.quiet import quiet
 from edgeconsole.packer.reason import one_sentence
-from edgeconsole.protocol.tensors import Array, Datatype, TensorSpec
+from edgeconsole.protocol.tensors import Array, Datatype, TensorSpec, has_non_finite
 
 _FIXED = "use dynamic_batch=False (--static-batch)"
 
@@ -21,14 +21,14 @@ _FIXED = "use dynamic_batch=False (--static-batch)"
 def run_eager(flat: Flat, examples: Examples) -> dict[str, Array]:
     """Run the module itself and return its outputs by name.
 
-    Raises `PackError` if it fails, is random, or gives NaN or a type requests cannot carry.
+    Raises `PackError` if it fails, is random, or gives NaN, infinity or a type requests cannot carry.
     """
     first, second = (_call(flat, examples) for _ in range(2))
     for name, array in first.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
+        if has_non_finite(array):
             raise PackError(
-                f"output {name!r} holds NaN on the example inputs",
-                hint="check the weights and the example values",
+                f"output {name!r} holds NaN or infinity on the example inputs",
+                hint="check the weights and the example values; an agent refuses such answers",
             )
     reason = compare_outputs(first, second)
     if reason is not None:

@@ -41,6 +41,8 @@ KEY_NAMES: Final = {
     "minus": "-",
     "up": "↑",
     "down": "↓",
+    "left": "←",
+    "right": "→",
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "home": "Home",
@@ -106,7 +108,15 @@ ACTIONS: Final = (
     Action("pause", ("p",), "pause the view; data keeps flowing", MAIN, "General"),
     Action("faster", ("plus",), "refresh more often", MAIN, "General"),
     Action("slower", ("minus",), "refresh less often", MAIN, "General"),
-    Action("back", ("escape",), "clear the filter, then go back", MAIN, "General"),
+    Action(
+        "back",
+        ("escape",),
+        "clear the filter, then go back",
+        MAIN,
+        "General",
+        footer=9,
+        label="Back",
+    ),
     Action(
         "close",
         ("escape", "q", "question_mark", "enter"),
@@ -177,7 +187,11 @@ def _check_keys(action: Action) -> None:
 
 
 class TypeAheadGuard:
-    """Closed from the moment a screen is asked for until `SETTLE_S` after it is there."""
+    """Closed while the screen changes and for `SETTLE_S` after: nobody has seen it yet.
+
+    A change is another screen, the help coming or going, or a prompt that closes (its filter may
+    have put another device under the cursor).
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -191,6 +205,10 @@ class TypeAheadGuard:
     def opened(self) -> None:
         """Note that the screen is there."""
         self._opening = max(0, self._opening - 1)
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that what is on the screen has changed under the operator's hands."""
         self._settled_at = self._clock() + SETTLE_S
 
     @property

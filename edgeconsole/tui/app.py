@@ -12,10 +12,12 @@ from textual.app import App
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
+from textual.worker import Worker
 
 from edgeconsole.errors import EdgeConsoleError
-from edgeconsole.tui import commands, filter
-from edgeconsole.tui.actions import ActionRegistry, TypeAheadGuard
+from edgeconsole.tui import commands
+from edgeconsole.tui import filter as filters
+from edgeconsole.tui.actions import ActionRegistry
 from edgeconsole.tui.commands import Command, CommandError
 from edgeconsole.tui.filter import FilterError
 from edgeconsole.tui.glyphs import ALPHABETS
@@ -26,6 +28,7 @@ from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState, now
 from edgeconsole.tui.theme import NIGHT, ROLE_COLORS
+from edgeconsole.tui.widgets.prompt import Prompt
 
 
 class EdgeConsoleApp(App[int], inherit_bindings=False):
@@ -66,9 +69,9 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             wall_clock=wall_clock,
             refresh_hz=refresh_hz,
         )
-        self.guard = TypeAheadGuard()
         self._extra_handlers = dict(extra_handlers or {})
         self._ticks: Timer | None = None
+        self._starting: Worker[None] | None = None
         self._bind_actions()
         self.register_theme(NIGHT)
         self.theme = NIGHT.name
@@ -86,13 +89,15 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     async def on_mount(self) -> None:
         """Start the timer and the service; with one device, go straight to it."""
         self._set_timer()
-        self.run_worker(self._start_service(), exit_on_error=False)
+        self._starting = self.run_worker(self._start_service(), exit_on_error=False)
         ids = self.state.store.ids()
         if len(ids) == 1:
             await self.open_device(ids[0])
 
     async def on_unmount(self) -> None:
         """Stop the service, whichever way the app ends."""
+        if self._starting is not None:
+            self._starting.cancel()
         await self.service.stop()
 
     async def _start_service(self) -> None:
@@ -140,7 +145,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             str(parameters[0]),
             self._kind,
             typing=isinstance(self.focused, Input),
-            settled=self.guard.settled,
+            settled=self.state.guard.settled,
         )
 
     @property
@@ -159,6 +164,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         screen = self.screen
         here = screen.handlers() if isinstance(screen, ConsoleScreen | HelpScreen) else {}
         return {
+            "open": self._open_selected,
             "help": self.open_help,
             "pause": self._pause,
             "faster": lambda: self._change_rate(1),
@@ -182,16 +188,24 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     async def _back(self) -> None:
         """Clear the filter first, then go back."""
         state = self.state
+        state.guard.changed()
         if len(self.screen_stack) > 1:
             await self.pop_screen()
         elif state.filter or state.faults_only:
-            state.filter, state.faults_only = filter.EVERYTHING, False
+            state.filter, state.faults_only = filters.EVERYTHING, False
             self.tick()
 
     # Screens.
 
+    async def _open_selected(self) -> None:
+        """Open the device under the cursor at once: a message would let later keys overtake."""
+        screen = self.screen
+        if isinstance(screen, FleetScreen) and (view := screen.table.selected) is not None:
+            await self.open_device(view.id)
+
     async def open_device(self, device_id: str) -> None:
         """Show one device over the fleet."""
+        self.state.guard.changed()
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         await self._open(DeviceScreen(self.state, device_id))
@@ -202,16 +216,16 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     async def _open(self, screen: Screen[None]) -> None:
         """Push a screen; keys typed before it could be seen cannot change a device on it."""
-        self.guard.close()
+        self.state.guard.close()
         try:
             await self.push_screen(screen)
         finally:
-            self.guard.opened()
+            self.state.guard.opened()
 
     async def show_fleet(self, text: str | None) -> None:
         """Go back to the fleet, with another filter if one is given."""
         if text is not None:
-            self.state.filter = filter.parse(text)
+            self.state.filter = filters.parse(text)
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         self.tick()
@@ -224,9 +238,9 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     def on_console_screen_filter_typed(self, event: ConsoleScreen.FilterTyped) -> None:
         """Apply a filter as it is typed; a wrong one is explained and the last good one stays."""
-        prompt = self.screen.query_one("#prompt")
+        prompt = self.screen.query_one(Prompt)
         try:
-            self.state.filter = filter.parse(event.text)
+            self.state.filter = filters.parse(event.text)
         except FilterError as error:
             prompt.say(str(error))
             return
@@ -240,7 +254,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         try:
             command = commands.parse(event.line, self.state.store.ids())
             if command is not None and command.verb in ("fleet", "filter"):
-                filter.parse(command.argument)
+                filters.parse(command.argument)
         except (CommandError, FilterError) as error:
             screen.prompt.say(str(error))
             return

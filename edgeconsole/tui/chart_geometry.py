@@ -163,11 +163,16 @@ class _Spans:
     greatest: list[float]
 
 
-def _spans(curve: Series, window: Window, scale: Scale, columns: int, rows: int) -> _Spans:
+def _spans(
+    curve: Series, window: Window, scale: Scale, dots: tuple[int, int], dots_y: int
+) -> _Spans:
     """Gather a curve into dot columns, joining neighbours and keeping holes."""
+    columns, rows = dots
     step = window.seconds / columns
     origin = math.floor(window.until / step) - columns + 1
-    per_unit = (rows - 1) / (scale.high - scale.low)
+    # A value sits in the middle of its cell, where the tick beside it is.
+    middle = (dots_y - 1) / 2
+    per_unit = (rows - dots_y) / (scale.high - scale.low)
     spans = _Spans([rows] * columns, [-1] * columns, [-math.inf] * columns)
 
     def touch(x: int, y: float, value: float) -> None:
@@ -183,7 +188,7 @@ def _spans(curve: Series, window: Window, scale: Scale, columns: int, rows: int)
             before = None
             continue
         x = math.floor(at / step) - origin
-        y = (value - scale.low) * per_unit
+        y = middle + (value - scale.low) * per_unit
         if before is not None and at - before[0] <= max(GAP_S, 2 * step):
             _join(before, (x, y, value), touch)
         touch(x, y, value)
@@ -213,6 +218,7 @@ def plot(
     scale: Scale,
     window: Window,
     size: tuple[int, int],
+    *,
     glyphs: Glyphs,
 ) -> list[Line]:
     """Draw curves and limit lines into `size` (width, height) cells."""
@@ -220,7 +226,7 @@ def plot(
     canvas = _Canvas(width, height, glyphs)
     greatest = [-math.inf] * canvas.columns
     for curve in series:
-        spans = _spans(curve, window, scale, canvas.columns, canvas.rows)
+        spans = _spans(curve, window, scale, (canvas.columns, canvas.rows), glyphs.dots_y)
         for x in range(canvas.columns):
             if spans.highest[x] >= 0:
                 canvas.column(x, spans.lowest[x], spans.highest[x], curve.role)
@@ -239,7 +245,7 @@ def _on(limit: Limit, scale: Scale) -> bool:
 def row_of(level: float, scale: Scale, height: int) -> int:
     """Return the line, from the top, that a value falls on."""
     share = (level - scale.low) / (scale.high - scale.low)
-    return min(height - 1, max(0, height - 1 - int(share * (height - 1e-9))))
+    return min(height - 1, max(0, height - 1 - round(share * (height - 1))))
 
 
 def _row(
@@ -280,16 +286,20 @@ def chart(
     scale: Scale,
     window: Window,
     size: tuple[int, int],
+    *,
     glyphs: Glyphs,
 ) -> list[Line]:
     """Draw a chart with its axes into `size` (width, height) cells; the last line is the time."""
     width, height = size
-    labels = {}
+    # Every tick gets a line of its own at equal distances; what is left over stays blank on top.
+    steps = len(scale.ticks()) - 1
+    rows = max(1, (height - 2) // steps * steps + 1) if height - 2 >= steps else height - 1
+    labels: dict[int, str] = {}
     for tick in scale.ticks():
-        labels.setdefault(row_of(tick, scale, height - 1), tick_label(tick, scale.step))
+        labels.setdefault(row_of(tick, scale, rows), tick_label(tick, scale.step))
     gutter = max(map(len, labels.values())) + 1
-    body = plot(series, limits, scale, window, (max(1, width - gutter), height - 1), glyphs)
-    lines: list[Line] = []
+    body = plot(series, limits, scale, window, (max(1, width - gutter), rows), glyphs=glyphs)
+    lines: list[Line] = [()] * (height - 1 - rows)
     for y, line in enumerate(body):
         label = labels.get(y)
         edge = glyphs.axis if label is not None else glyphs.divider
@@ -337,14 +347,14 @@ def buckets(
 
 
 def spark(shares: Sequence[float | None], glyphs: Glyphs, warn: float = 0.8) -> Line:
-    """Draw shares of a limit as columns of fixed scale: a full column is on the limit or over it."""
+    """Draw shares of a limit as columns of fixed scale: the limit is at three quarters."""
     steps = len(glyphs.ramp) - 1
     runs: list[tuple[str, str]] = []
     for share in shares:
         if share is None:
             run = (glyphs.dotted, "faint")
         else:
-            height = 1 + min(steps - 1, max(0, int(share * (steps - 1))))
+            height = 1 + min(steps - 1, max(0, round(share * 0.75 * steps) - 1))
             role = "crit" if share > 1 else "warn" if share >= warn else "low"
             run = (glyphs.ramp[height], role)
         if runs and runs[-1][1] == run[1]:

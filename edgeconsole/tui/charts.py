@@ -46,7 +46,7 @@ def latency(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     limits: tuple[Limit, ...] = ()
     if view.active is not None:
         deadline_ms = view.active.deadline_ms
-        title = (*title, (f"   deadline {fmt.figure(deadline_ms)}", "limit"))
+        title = (*title, (f"   deadline {fmt.limit(deadline_ms)}", "limit"))
         limits = (Limit(deadline_ms, "crit", hard=False),)
     series = (
         _series("low", points, lambda point: point.p50_ms),
@@ -74,7 +74,7 @@ def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     title: Line = (("power W", "text"),)
     limits: tuple[Limit, ...] = ()
     if budget_w is not None:
-        title = (*title, (f"   budget {fmt.figure(budget_w)}", "limit"))
+        title = (*title, (f"   budget {fmt.limit(budget_w)}", "limit"))
         limits = (Limit(budget_w, "warn", hard=False),)
     series = (_series("high", points, lambda point: point.power_w),)
     return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"))
@@ -111,5 +111,5 @@ def draw(spec: ChartSpec, window: Window, size: tuple[int, int], glyphs: Glyphs)
     scale = scale_for(
         spec.series, spec.limits, intervals, low=spec.low, span=spec.span, reach=spec.reach
     )
-    body = chart(spec.series, spec.limits, scale, window, (width, body_height), glyphs)
+    body = chart(spec.series, spec.limits, scale, window, (width, body_height), glyphs=glyphs)
     return [crop(spec.title, width), *body]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from edgeconsole.fleet.levels import WARN_BUDGET, Freshness, Level
@@ -92,6 +93,11 @@ def temp_role(view: DeviceView) -> str:
     return "crit" if temp_c >= view.max_temp_c else "warn"
 
 
+def _drawn_apart(_: DeviceView) -> Run:
+    """Stand in for the columns that need more than a view."""
+    return "", ""
+
+
 def active_text(view: DeviceView) -> str:
     """Return the active model as `name/variant`."""
     if view.active is None:
@@ -105,7 +111,7 @@ def _state_key(view: DeviceView) -> float:
 
 
 COLUMNS: Final = (
-    Column("state", "state", 10, 10, 1, lambda view: ("", ""), _state_key, False, True, True),
+    Column("state", "state", 10, 10, 1, _drawn_apart, _state_key, False, True, True),
     Column(
         "device",
         "device",
@@ -160,7 +166,7 @@ COLUMNS: Final = (
         lambda view: (fmt.percent(view.budget), budget_role(view.budget)),
         lambda view: view.budget,
     ),
-    Column("spark", "p99/60s", 10, 30, 8, lambda view: ("", ""), None, right=False),
+    Column("spark", "p99/60s", 10, 30, 8, _drawn_apart, None, right=False),
     Column(
         "temp",
         "°C",
@@ -233,9 +239,15 @@ def sort(views: Sequence[DeviceView], order: Order) -> list[DeviceView]:
     column = BY_ID[order.column]
     key = column.key
     assert key is not None, "only sortable columns are offered"
-    keyed = [(value, view) for view in views if (value := key(view)) is not None]
-    keyed.sort(key=lambda pair: pair[0], reverse=column.largest_first is not order.reverse)
-    unknown = [view for view in views if key(view) is None]
+    keyed: list[tuple[float | str, DeviceView]] = []
+    unknown: list[DeviceView] = []
+    for view in views:
+        value = key(view)
+        if value is None:
+            unknown.append(view)
+        else:
+            keyed.append((value, view))
+    keyed.sort(key=itemgetter(0), reverse=column.largest_first is not order.reverse)
     return [view for _, view in keyed] + unknown
 
 

@@ -41,7 +41,7 @@ def link_text(view: DeviceView) -> Run:
     return text, "crit" if view.link is LinkState.REFUSED else "stale"
 
 
-def head(view: DeviceView, frame: Frame, width: int, glyphs: Glyphs) -> list[Line]:
+def head(view: DeviceView, width: int, glyphs: Glyphs) -> list[Line]:
     """Return who the device is, how bad it is and why, and how the link to it stands."""
     role = LEVEL_ROLES[view.level]
     reason = fmt.escape(view.level_reason)
@@ -63,19 +63,18 @@ def head(view: DeviceView, frame: Frame, width: int, glyphs: Glyphs) -> list[Lin
 
 def _about(view: DeviceView, width: int) -> list[Line]:
     parts: list[Line] = []
+    if view.active is not None:
+        parts.append((("active ", "muted"), (columns.active_text(view), "text")))
+        deadline = f"{fmt.limit(view.active.deadline_ms)} ms"
+        parts.append((("deadline ", "muted"), (deadline, "text")))
+    if view.sample is not None:
+        parts.append((("up ", "muted"), (fmt.duration(view.sample.uptime_s), "text")))
     if view.hello is not None:
         hello = view.hello
+        parts.append((("agent ", "muted"), (fmt.escape(hello.agent_version), "text")))
         what = [hello.device.device_class, hello.platform, hello.tier.value.replace("_", " ")]
         text = " · ".join(fmt.escape(part) for part in what if part)
         parts.append(((text, "muted"),))
-        parts.append((("agent ", "muted"), (fmt.escape(hello.agent_version), "text")))
-    if view.sample is not None:
-        parts.append((("up ", "muted"), (fmt.duration(view.sample.uptime_s), "text")))
-        parts.append((("state ", "muted"), (view.sample.state.value, "text")))
-    if view.active is not None:
-        parts.append((("active ", "muted"), (columns.active_text(view), "text")))
-        deadline = f"{fmt.figure(view.active.deadline_ms)} ms"
-        parts.append((("deadline ", "muted"), (deadline, "text")))
     if not parts:
         parts.append(((f"nothing heard yet from {fmt.escape(view.url)}", "muted"),))
     lines: list[Line] = []
@@ -162,14 +161,16 @@ def models(view: DeviceView, width: int, glyphs: Glyphs) -> list[Line]:
     return lines
 
 
-def event_line(event: DeviceEvent, frame: Frame, width: int, glyphs: Glyphs) -> Line:
-    """Return one event: time, severity as a shape, kind, message."""
+def event_line(
+    event: DeviceEvent, frame: Frame, width: int, glyphs: Glyphs, *, kind: bool = True
+) -> Line:
+    """Return one event: time, severity as a shape, kind if there is room, message."""
     level = SEVERITY_LEVELS[event.severity]
     role = LEVEL_ROLES[level]
     line: Line = (
         (f" {frame.time_of(event.time_unix_s)} ", "muted"),
         (glyphs.shapes[level], role),
-        (f" {fmt.fit(fmt.escape(event.kind), 16)} ", "muted"),
+        (f" {fmt.fit(fmt.escape(event.kind), 16)} " if kind else " ", "muted"),
         (fmt.escape(event.message), "text"),
     )
     return crop(line, width)

@@ -80,6 +80,11 @@ def figure(value: float | None) -> str:
     return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
 
 
+def limit(value: float) -> str:
+    """Return a limit without decimals it does not need: `50`, `2.5`."""
+    return f"{value:.3g}" if abs(value) < 1000 else figure(value)
+
+
 def tenth(value: float | None) -> str:
     """Return a rate or a power with one decimal while that matters."""
     if value is None or not math.isfinite(value):
@@ -119,7 +124,7 @@ def megabytes(size: int | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration with its two largest units: `3d4h`, `5h12m`, `4m10s`, `12s`."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         amount, left = divmod(left, size)
         if amount or parts:

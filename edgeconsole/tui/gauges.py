@@ -137,8 +137,8 @@ def bar(gauge: Gauge, width: int, glyphs: Glyphs) -> Line:
 
 def trend(values: Sequence[float | None], width: int, glyphs: Glyphs) -> Line:
     """Draw recent values from zero to their own maximum: for what has no limit to be seen against."""
-    recent = list(values[-width:])
-    recent = [None] * (width - len(recent)) + recent
+    held = values[-width:]
+    recent: list[float | None] = [*([None] * (width - len(held))), *held]
     most = max((value for value in recent if value is not None), default=0.0)
     steps = len(glyphs.ramp) - 1
     runs: list[Run] = []
@@ -146,7 +146,7 @@ def trend(values: Sequence[float | None], width: int, glyphs: Glyphs) -> Line:
         if value is None:
             runs.append((glyphs.unfilled, "faint"))
         else:
-            height = 1 if most <= 0 else 1 + round((steps - 1) * max(0.0, value) / most)
+            height = 1 if most <= 0 else 1 + round((steps // 2) * max(0.0, value) / most)
             runs.append((glyphs.ramp[height], "low"))
     return _merge(runs)
 

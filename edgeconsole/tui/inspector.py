@@ -56,12 +56,14 @@ def _why(view: DeviceView, width: int) -> Line:
     return ((fmt.cut(fmt.escape(view.level_reason), width), "text"),)
 
 
-def _events(
-    events: Sequence[DeviceEvent], frame: Frame, width: int, glyphs: Glyphs
-) -> list[Line]:
+def _events(events: Sequence[DeviceEvent], frame: Frame, width: int, glyphs: Glyphs) -> list[Line]:
     if not events:
         return [((" no events heard so far", "muted"),)]
-    return [device_lines.event_line(event, frame, width, glyphs) for event in events[:_EVENTS]]
+    kind = width >= 80
+    return [
+        device_lines.event_line(event, frame, width, glyphs, kind=kind)
+        for event in events[:_EVENTS]
+    ]
 
 
 def side(
@@ -69,6 +71,7 @@ def side(
     frame: Frame,
     points: Sequence[Point],
     events: Sequence[DeviceEvent],
+    *,
     size: tuple[int, int],
     glyphs: Glyphs,
 ) -> list[Line]:
@@ -92,6 +95,7 @@ def lower(
     frame: Frame,
     points: Sequence[Point],
     events: Sequence[DeviceEvent],
+    *,
     size: tuple[int, int],
     glyphs: Glyphs,
 ) -> list[Line]:

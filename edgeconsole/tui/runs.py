@@ -60,14 +60,15 @@ def spread(left: Line, right: Line, width: int) -> Line:
 
 
 def beside(blocks: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Line]:
-    """Put blocks of lines side by side, each padded to its width."""
+    """Put blocks of lines side by side, each but the last one padded to its width."""
     joined: list[Line] = []
+    last = len(blocks) - 1
     for row in zip_longest(*(lines for lines, _ in blocks), fillvalue=()):
         runs: list[Run] = []
         for index, (line, (_, width)) in enumerate(zip(row, blocks, strict=True)):
             if index:
                 runs.append((" " * gap, "text"))
-            runs.extend(pad(line, width))
+            runs.extend(crop(line, width) if index == last else pad(line, width))
         joined.append(tuple(runs))
     return joined
 

@@ -10,7 +10,7 @@ from typing import Final
 from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.store import DeviceView, FleetStore
 from edgeconsole.tui import columns
-from edgeconsole.tui.actions import ActionRegistry
+from edgeconsole.tui.actions import ActionRegistry, TypeAheadGuard
 from edgeconsole.tui.filter import EVERYTHING, Filter
 from edgeconsole.tui.frame import Frame, take
 from edgeconsole.tui.glyphs import Glyphs
@@ -35,10 +35,11 @@ class ConsoleState:
     refresh_hz: float = 4.0
     filter: Filter = EVERYTHING
     faults_only: bool = False
-    order: columns.Order = columns.Order()
+    order: columns.Order = field(default_factory=columns.Order)
     paused_at: float | None = None
     notice: str = ""
     """What went wrong with the console itself; stays until it is mended."""
+    guard: TypeAheadGuard = field(default_factory=TypeAheadGuard)
     frame: Frame = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +68,8 @@ class ConsoleState:
 
     def rows(self) -> list[DeviceView]:
         """Return the devices on show, in order."""
+        if not self.filter and not self.faults_only:
+            return columns.sort(self.frame.views, self.order)
         kept = [view for view in self.frame.views if self._shows(view)]
         return columns.sort(kept, self.order)
 

@@ -21,10 +21,12 @@ _ORDER = (
 
 def counts(frame: Frame, glyphs: Glyphs, *, words: bool) -> Line:
     """Return how many devices are in each level that occurs."""
-    return join([_count(frame, level, glyphs, words) for level in _ORDER if frame.counts[level]])
+    return join(
+        [_count(frame, level, glyphs, words=words) for level in _ORDER if frame.counts[level]]
+    )
 
 
-def _count(frame: Frame, level: Level, glyphs: Glyphs, words: bool) -> Line:
+def _count(frame: Frame, level: Level, glyphs: Glyphs, *, words: bool) -> Line:
     role = LEVEL_ROLES[level]
     text = f" {frame.counts[level]}"
     shape = (glyphs.shapes[level], role)
@@ -36,10 +38,8 @@ def power_text(power: PowerSum) -> str:
     """Return the fleet's draw: `≥` when some devices do not say, `n/a` when none does."""
     if not power.known:
         return "n/a W"
-    if power.total_w >= 1000:
-        text = f"{power.total_w / 1000:.1f} kW"
-    else:
-        text = f"{power.total_w:.0f} W"
+    total_w = power.total_w
+    text = f"{total_w / 1000:.1f} kW" if total_w >= 1000 else f"{total_w:.0f} W"
     marks = ("≥" if power.unknown else "") + ("~" if power.estimated else "")
     return f"{marks}{text}{' sim' if power.simulated else ''}"
 
@@ -50,7 +50,7 @@ def worst_text(frame: Frame) -> Line:
     if view is None or view.active is None or view.budget is None:
         return (("p99 ", "muted"), ("n/a", "muted"))
     role = "crit" if view.budget > 1 else "warn" if view.level is Level.WARNING else "text"
-    limit = f"/{fmt.figure(view.active.deadline_ms)} ms"
+    limit = f"/{fmt.limit(view.active.deadline_ms)} ms"
     return (("p99 ", "muted"), (fmt.figure(view.active.p99_ms), role), (limit, "muted"))
 
 

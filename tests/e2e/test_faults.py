@@ -244,3 +244,17 @@ async def test_a_flood_of_half_open_connections_leaves_room(shared_agent, heldou
     finally:
         for _, writer in idle:
             writer.close()
+
+
+async def test_a_worker_above_its_memory_limit_is_replaced(agents, eventually):
+    """A worker that uses more than `memory_requirement_mb` is ended, and the event says so."""
+    home = agents.write()
+    file = home / "device.toml"
+    file.write_text(
+        file.read_text().replace(
+            'model_id = "digits"', 'model_id = "digits"\nmemory_requirement_mb = 16', 1
+        )
+    )
+    agent = agents.start(home)
+    await eventually(lambda: "worker_over_memory: digits/1/fp32" in agent.log)
+    assert "limit 16 MiB" in agent.log

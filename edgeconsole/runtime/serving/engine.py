@@ -63,6 +63,7 @@ class InferenceEngine:
             bundle,
             deadline_ms=self._config.deadline_ms(name),
             intra_op_threads=spec.intra_op_threads if spec else 1,
+            memory_limit_mb=spec.memory_requirement_mb if spec else None,
             serving=self._config.serving,
             on_event=self._on_event,
         )

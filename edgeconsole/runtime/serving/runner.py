@@ -49,6 +49,7 @@ class ModelRunner:
         *,
         deadline_ms: float,
         intra_op_threads: int,
+        memory_limit_mb: int | None,
         serving: ServingConfig,
         on_event: OnEvent,
     ) -> None:
@@ -60,6 +61,7 @@ class ModelRunner:
         self.reason = ""
         self.restarts = 0
         self._threads = intra_op_threads
+        self._memory_limit_bytes = memory_limit_mb and memory_limit_mb << 20
         self._serving = serving
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
@@ -225,19 +227,34 @@ class ModelRunner:
             await worker.stop()
 
     def check(self, now_s: float) -> None:
-        """Supervise: end a worker that hangs. Called about once a second."""
+        """Supervise: end a worker that hangs or leaks. Called about once a second."""
         worker = self._worker
         if worker is None:
             return
         hang_s = self._serving.hang_timeout_s
-        if self._running is not None and now_s - self._running.dispatched_s > hang_s:
+        if not self._worker_ready:
+            if now_s - self._worker_started_s > START_TIMEOUT_S:
+                worker.kill()
+        elif self._running is not None and now_s - self._running.dispatched_s > hang_s:
             self._on_event(
                 Severity.CRITICAL,
                 "worker_hung",
-                f"{self.manifest.key}: worker {worker.pid} has not answered for {hang_s:g} s; replaced",
+                f"{self.manifest.key}: worker {worker.pid} has not answered for {hang_s:g} s; "
+                "replaced",
             )
             worker.kill()
-        elif not self._worker_ready and now_s - self._worker_started_s > START_TIMEOUT_S:
+        elif self._memory_limit_bytes is not None:
+            self._check_memory(worker, self._memory_limit_bytes)
+
+    def _check_memory(self, worker: WorkerProcess, limit_bytes: int) -> None:
+        rss_bytes = worker.rss_bytes() or 0
+        if rss_bytes > limit_bytes:
+            self._on_event(
+                Severity.WARNING,
+                "worker_over_memory",
+                f"{self.manifest.key}: worker {worker.pid} uses {rss_bytes >> 20} MiB, "
+                f"limit {limit_bytes >> 20} MiB; replaced",
+            )
             worker.kill()
 
     def _spawn(self) -> None:

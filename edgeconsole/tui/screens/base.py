@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
@@ -104,11 +103,11 @@ class ConsoleScreen(Screen[None]):
         notice = self.query_one("#notice", Lines)
         notice.display = bool(self.state.notice)
         notice.show([((f" {fmt.escape(self.state.notice)}", "crit"),)])
+        self.draw_body()
         path, notes = self.crumbs()
         rate: Line = ((f"{self.state.refresh_hz:.0f} Hz", "faint"),)
         self.query_one(Crumbs).draw(path, notes, rate, width)
         self.query_one(Keys).draw(self.state.registry.footer(self.kind), width)
-        self.draw_body()
 
     def on_mount(self) -> None:
         """Hide what is not in use and draw."""
@@ -120,7 +119,7 @@ class ConsoleScreen(Screen[None]):
         """Draw at once: the last frame seen here may be old."""
         self.draw()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Draw at the new size, once the widgets have theirs."""
         self.draw()
         self.call_after_refresh(self.draw)
@@ -129,6 +128,7 @@ class ConsoleScreen(Screen[None]):
         """Hide the prompt and give the keyboard back."""
         self.prompt.close()
         self.set_focus(self.home())
+        self.state.guard.changed()
 
     def on_prompt_edited(self, event: Prompt.Edited) -> None:
         """Apply a filter while it is typed; wipe the complaint about a command."""

@@ -18,6 +18,7 @@ from edgeconsole.tui.widgets.chart import Chart
 from edgeconsole.tui.widgets.gauge import Gauges
 from edgeconsole.tui.widgets.painted import Lines
 
+_LEAST_EVENTS = 4
 _BESIDE = 100
 """From this width on charts stand side by side."""
 
@@ -77,7 +78,7 @@ class DeviceScreen(ConsoleScreen):
         role = row_role(view)
         events = frame.events(state.store, view.id)
         models = device_lines.quiet(device_lines.models(view, width, state.glyphs), role)
-        self.query_one("#head", Lines).show(device_lines.head(view, frame, width, state.glyphs))
+        self.query_one("#head", Lines).show(device_lines.head(view, width, state.glyphs))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
@@ -93,8 +94,8 @@ class DeviceScreen(ConsoleScreen):
         """Give the charts the height that head, gauges, models and some events leave."""
         width, height = self.app.size
         fixed = 3 + sum(len(self.query_one(name, Lines).lines) for name in ("#head", "#gauges"))
-        spare = height - fixed - 3 - model_lines - 4
-        first = min(18, max(7, spare if spare < 15 else round(spare * 0.58)))
+        spare = height - fixed - 3 - model_lines - _LEAST_EVENTS - 3
+        first = min(18, max(7, spare if spare < 13 else round(spare * 0.55)))
         second = min(12, spare - first)
         wide = width >= _BESIDE
         self.set_class(not wide, "-narrow")

@@ -64,7 +64,6 @@ class FleetScreen(ConsoleScreen):
         table = self.table
         return {
             **super().handlers(),
-            "open": self._open,
             "mark": self._mark,
             "faults": self._toggle_faults,
             "sort_previous": lambda: self._sort(self.state.order.beside(-1)),
@@ -107,13 +106,16 @@ class FleetScreen(ConsoleScreen):
         panel = self.query_one("#inspector", Lines)
         points = state.frame.points(state.store, view.id, 600)
         events = state.frame.events(state.store, view.id)
-        width, height = self.app.size
         if where is Place.SIDE:
             size = (inspector.SIDE_WIDTH, self.query_one("#fleet-body").size.height)
-            lines = inspector.side(view, state.frame, points, events, size, state.glyphs)
+            lines = inspector.side(
+                view, state.frame, points, events, size=size, glyphs=state.glyphs
+            )
         else:
-            size = (width, inspector.LOWER_HEIGHT)
-            lines = inspector.lower(view, state.frame, points, events, size, state.glyphs)
+            size = (self.app.size.width, inspector.LOWER_HEIGHT)
+            lines = inspector.lower(
+                view, state.frame, points, events, size=size, glyphs=state.glyphs
+            )
         panel.show(lines)
 
     def _spark(self, view: DeviceView, width: int) -> Line:
@@ -160,9 +162,8 @@ class FleetScreen(ConsoleScreen):
             notes.append(((f"/{fmt.escape(state.filter.text)}", "accent"),))
         if state.faults_only:
             notes.append((("faults only", "accent"),))
-        total = len(state.frame.views)
-        shown = len(state.rows()) if notes else total
-        notes.append(((f"{shown:,} of {total:,}" if notes else f"{total:,}", "muted"),))
+        if notes:
+            notes.append(((f"{self._shown:,} of {len(state.frame.views):,}", "muted"),))
         title = "worst first" if state.order == Order() else self._order_text()
         notes.append(((f"sort {title}", "muted"),))
         if marks := len(self.table.marks):
@@ -174,11 +175,6 @@ class FleetScreen(ConsoleScreen):
         return BY_ID[order.column].title + order.arrow()
 
     # Keys and the mouse.
-
-    def _open(self) -> None:
-        view = self.table.selected
-        if view is not None:
-            self.post_message(self.DeviceChosen(view.id))
 
     def _mark(self) -> None:
         self.table.toggle_mark()

@@ -9,7 +9,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from edgeconsole.fleet.levels import Level
-from edgeconsole.tui import actions, commands, filter
+from edgeconsole.tui import actions, commands
+from edgeconsole.tui import filter as filters
 from edgeconsole.tui.glyphs import LEVEL_ROLES
 from edgeconsole.tui.runs import Line, beside
 from edgeconsole.tui.screens.base import Handler
@@ -29,16 +30,17 @@ _MEANINGS = {
 
 def _keys(registry: actions.ActionRegistry, group: str) -> list[Line]:
     lines: list[Line] = [((group, "strong"),)]
-    for action in registry.actions:
-        if action.group == group and action.screens != (actions.HELP,):
-            lines.append(((f"{action.key_text:<10} ", "key"), (action.title, "text")))
+    lines += [
+        ((f"{action.key_text:<10} ", "key"), (action.title, "text"))
+        for action in registry.actions
+        if action.group == group and action.screens != (actions.HELP,)
+    ]
     return [*lines, ()]
 
 
 def _commands() -> list[Line]:
     lines: list[Line] = [(("Commands", "strong"),)]
-    for verb in commands.VERBS:
-        lines.append(((f":{verb.usage:<16} ", "key"), (verb.title, "text")))
+    lines += [((f":{verb.usage:<16} ", "key"), (verb.title, "text")) for verb in commands.VERBS]
     return [*lines, ()]
 
 
@@ -52,8 +54,8 @@ def _filters() -> list[Line]:
     )
     lines: list[Line] = [(("Filter", "strong"),)]
     lines += [((f"/{text:<16} ", "key"), (title, "text")) for text, title in examples]
-    lines.append(((f"words: {', '.join(filter.WORDS)}", "muted"),))
-    lines.append(((f"figures: {', '.join(filter.FIGURES)}", "muted"),))
+    lines.append(((f"words: {', '.join(filters.WORDS)}", "muted"),))
+    lines.append(((f"figures: {', '.join(filters.FIGURES)}", "muted"),))
     return [*lines, ()]
 
 
@@ -100,7 +102,7 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         """Fit the columns to the width."""
-        width = min(116, self.app.size.width - 4) - 6
+        width = min(116, self.app.size.width - 2) - 7
         self.query_one("#help-lines", Lines).show(help_lines(self.state, width))
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -117,4 +119,5 @@ class HelpScreen(ModalScreen[None]):
         }
 
     def _close(self) -> None:
+        self.state.guard.changed()
         self.dismiss(None)

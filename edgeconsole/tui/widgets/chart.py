@@ -17,7 +17,7 @@ from edgeconsole.tui.widgets.painted import Lines
 class Chart(Lines):
     """One chart; its size comes from the screen, not from its content."""
 
-    def __init__(self, glyphs: Glyphs, *, id: str) -> None:
+    def __init__(self, glyphs: Glyphs, *, id: str) -> None:  # noqa: A002 - as Textual names it
         super().__init__(glyphs, id=id)
         self._drawn: object = None
 
@@ -35,6 +35,6 @@ class Chart(Lines):
             lines = charts.draw(spec, window, (width, height), self.glyphs)
             self.show(quiet(lines, role))
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """Return the height the screen gave it."""
         return container.height

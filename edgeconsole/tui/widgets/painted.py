@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.segment import Segment
 from rich.style import Style
@@ -21,7 +21,7 @@ _TO_ASCII: Final = str.maketrans("—…°⏎↑↓⇧←→▼│·≥┤─━
 class Painted(Widget):
     """A widget whose lines are painted by role."""
 
-    COMPONENT_CLASSES = {f"{_PREFIX}{role}" for role in ROLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"{_PREFIX}{role}" for role in ROLES}
 
     glyphs: Glyphs = BRAILLE
 
@@ -42,9 +42,8 @@ class Painted(Widget):
         segments = []
         for text, role in pad(line, width):
             style = self.role_style(role)
-            if self.glyphs is ASCII:
-                text = text.translate(_TO_ASCII)
-            segments.append(Segment(text, style + over if over else style))
+            shown = text.translate(_TO_ASCII) if self.glyphs is ASCII else text
+            segments.append(Segment(shown, style + over if over else style))
         return Strip(segments, width)
 
 
@@ -55,7 +54,7 @@ class Lines(Painted):
     Lines { height: auto; width: 1fr; }
     """
 
-    def __init__(self, glyphs: Glyphs = BRAILLE, *, id: str | None = None) -> None:
+    def __init__(self, glyphs: Glyphs = BRAILLE, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.glyphs = glyphs
         self._lines: list[Line] = []
@@ -80,11 +79,11 @@ class Lines(Painted):
         if changed:
             self.refresh(*changed)
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """Return the number of lines."""
         return len(self._lines)
 
-    def get_content_width(self, container: Size, viewport: Size) -> int:
+    def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
         """Return the width of the widest line."""
         return max(map(line_width, self._lines), default=0)
 
@@ -92,5 +91,3 @@ class Lines(Painted):
         """Paint one line."""
         width = self.size.width
         return self.strip_of(self._lines[y] if y < len(self._lines) else (), width)
-
-

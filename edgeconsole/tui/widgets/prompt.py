@@ -47,7 +47,6 @@ class _Completions(Suggester):
 class PromptInput(Input):
     """The line itself."""
 
-
     _EDITING: ClassVar[dict[str, str]] = {
         "backspace": "delete_left",
         "delete": "delete_right",
@@ -62,11 +61,16 @@ class PromptInput(Input):
         "ctrl+k": "delete_right_all",
     }
 
-    handle: Callable[[str], bool] = staticmethod(lambda key: False)
+    handle: Callable[[str], bool] = staticmethod(lambda _: False)
     """Set by the prompt: does what a key means, and says whether it meant anything."""
 
+    done: bool = False
+    """Whether the text was handed over: what is typed behind Enter belongs to nobody."""
+
     async def _on_key(self, event: events.Key) -> None:
-        if event.key in self._EDITING:
+        if self.done:
+            pass
+        elif event.key in self._EDITING:
             getattr(self, f"action_{self._EDITING[event.key]}")()
         elif not self.handle(event.key):
             return
@@ -121,6 +125,7 @@ class Prompt(Vertical):
         self.say("")
         self.query_one("#sign", Lines).show([((f" {mode.value}", "accent"),)])
         line = self.line
+        line.done = False
         line.value = text
         line.cursor_position = len(text)
         self.screen.set_focus(line, scroll_visible=False)
@@ -135,7 +140,8 @@ class Prompt(Vertical):
         return self.query_one(PromptInput)
 
     def say(self, message: str) -> None:
-        """Show what is wrong with the text, or nothing."""
+        """Show what is wrong with the text, or nothing; it can be typed on."""
+        self.line.done = False
         wrong = self.query_one("#wrong", Lines)
         wrong.display = bool(message)
         wrong.show([((f"   {message}", "warn"),)] if message else [])
@@ -152,8 +158,10 @@ class Prompt(Vertical):
 
     def _handle(self, key: str) -> bool:
         if key == "enter":
+            self.line.done = True
             self.post_message(self.Entered(self._mode, self.line.value))
         elif key == "escape":
+            self.line.done = True
             self.post_message(self.Cancelled(self._mode))
         elif key in ("tab", "shift+tab"):
             self._set(self._completed(self.line.value))
@@ -176,5 +184,5 @@ class Prompt(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen about every change, for filters that work while typing."""
         event.stop()
-        if self.display:
-            self.post_message(self.Edited(self._mode, event.value))
+        if self.display and not self.line.done:
+            self.post_message(self.Edited(self._mode, self.line.value))

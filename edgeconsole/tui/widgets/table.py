@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from rich.style import Style
 from textual import events
@@ -16,6 +17,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from edgeconsole.fleet.levels import Freshness
 from edgeconsole.fleet.store import DeviceView
 from edgeconsole.tui import columns
 from edgeconsole.tui.columns import Order, Placed
@@ -37,6 +39,19 @@ class _Row:
     line: Line
     cursor: bool = False
     marked: bool = False
+    view: DeviceView | None = field(default=None, compare=False)
+
+    def still_shows(self, view: DeviceView, *, cursor: bool, marked: bool) -> bool:
+        """Say whether a device would look the same again; only what is live does not age."""
+        was = self.view
+        return (
+            was is not None
+            and was.sample is view.sample
+            and was.level is view.level
+            and view.freshness is Freshness.LIVE is was.freshness
+            and was.id == view.id
+            and (self.cursor, self.marked) == (cursor, marked)
+        )
 
 
 @dataclass(slots=True)
@@ -50,7 +65,11 @@ class _Widths:
 class FleetTable(ScrollView, Painted, can_focus=True):
     """All devices that pass the filter, one line each."""
 
-    COMPONENT_CLASSES = Painted.COMPONENT_CLASSES | {"ec--cursor", "ec--header", "ec--sorted"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = Painted.COMPONENT_CLASSES | {
+        "ec--cursor",
+        "ec--header",
+        "ec--sorted",
+    }
 
     class Opened(Message):
         """A device was chosen with the mouse."""
@@ -124,9 +143,9 @@ class FleetTable(ScrollView, Painted, can_focus=True):
         drawn, self._drawn = self._drawn, {}
         for y in range(1, self.size.height):
             index = top + y - 1
-            row = self._row(index)
-            self._drawn[index] = row
-            if drawn.get(index) != row:
+            was = drawn.get(index)
+            row = self._drawn[index] = self._row(index, was)
+            if was != row:
                 changed.append(Region(0, y, width, 1))
         if changed:
             self.refresh(*changed)
@@ -193,14 +212,16 @@ class FleetTable(ScrollView, Painted, can_focus=True):
 
     # Drawing.
 
-    def _row(self, index: int) -> _Row:
+    def _row(self, index: int, was: _Row | None = None) -> _Row:
         if not 0 <= index < len(self._rows):
             return _Row(())
         view = self._rows[index]
         cursor, marked = index == self._cursor, view.id in self.marks
-        return _Row(self._line(view, cursor, marked), cursor, marked)
+        if was is not None and was.still_shows(view, cursor=cursor, marked=marked):
+            return was
+        return _Row(self._line(view, cursor=cursor, marked=marked), cursor, marked, view)
 
-    def _line(self, view: DeviceView, cursor: bool, marked: bool) -> Line:
+    def _line(self, view: DeviceView, *, cursor: bool, marked: bool) -> Line:
         whole = columns.row_role(view)
         pointer = self.glyphs.pointer if cursor else " "
         runs = [(pointer, "accent"), (self.glyphs.mark if marked else " ", "accent")]
