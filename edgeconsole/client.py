@@ -71,6 +71,8 @@ class InferResult:
     device: str
     rung: Rung
     degraded: bool
+    cached: bool
+    """Computed for an earlier or simultaneous request with the same inputs."""
     timing: Timing
 
 
@@ -139,6 +141,7 @@ class EdgeClient:
         *,
         deadline_ms: float | None = None,
         priority: int = DEFAULT_PRIORITY,
+        cache: bool = True,
         version: str = "",
         outputs: Sequence[str] = (),
         binary: bool = True,
@@ -150,6 +153,7 @@ class EdgeClient:
             inputs: arrays by input name, batch first, in the model's datatypes.
             deadline_ms: how long the agent may take; without one, the model's own deadline counts.
             priority: 0 (first to wait) to 10 (first to go).
+            cache: whether the answer may come from the cache, where the model has one.
             version: a loaded version; the active one if empty.
             outputs: the names of the outputs that are wanted; all if empty.
             binary: send tensors as bytes; `False` sends them as JSON.
@@ -164,7 +168,7 @@ class EdgeClient:
             model_name=model,
             model_version=version,
             id=request_id,
-            parameters=RequestParameters(deadline_ms=deadline_ms, priority=priority),
+            parameters=RequestParameters(deadline_ms=deadline_ms, priority=priority, cache=cache),
             outputs=[OutputRequest(name) for name in outputs],
         )
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
@@ -184,6 +188,7 @@ class EdgeClient:
             device=about.device,
             rung=about.rung,
             degraded=about.degraded,
+            cached=about.cached,
             timing=Timing(
                 queue_ms=about.queue_ms,
                 infer_ms=about.infer_ms,
@@ -285,7 +290,14 @@ class EdgeClient:
                     waiting.answer.set_result((header, outputs))
                 else:
                     code = ErrorCode.parse(header.code)
-                    waiting.answer.set_exception(RequestError(code, header.error, hint=header.hint))
+                    waiting.answer.set_exception(
+                        RequestError(
+                            code,
+                            header.error,
+                            hint=header.hint,
+                            estimated_wait_ms=header.estimated_wait_ms,
+                        )
+                    )
 
     def _fail_all(self, error: EdgeConsoleError) -> None:
         for waiting in self._waiting.values():
@@ -355,6 +367,7 @@ class SyncEdgeClient:
         *,
         deadline_ms: float | None = None,
         priority: int = DEFAULT_PRIORITY,
+        cache: bool = True,
         version: str = "",
         outputs: Sequence[str] = (),
         binary: bool = True,
@@ -366,6 +379,7 @@ class SyncEdgeClient:
                 inputs,
                 deadline_ms=deadline_ms,
                 priority=priority,
+                cache=cache,
                 version=version,
                 outputs=outputs,
                 binary=binary,

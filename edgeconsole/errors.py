@@ -93,6 +93,8 @@ class ErrorCode(StrEnum):
     """A request with this `id` is still in flight on the connection."""
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     """The deadline passed before an answer was ready."""
+    DEADLINE_UNREACHABLE = "DEADLINE_UNREACHABLE"
+    """The answer would come too late, so the request was not taken; the estimate is with it."""
     QUEUE_FULL = "QUEUE_FULL"
     """Too many requests wait already; try again later or elsewhere."""
     NOT_READY = "NOT_READY"
@@ -123,6 +125,15 @@ class RequestError(EdgeConsoleError):
     and by the client for a reply that carries an error.
     """
 
-    def __init__(self, code: ErrorCode, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        hint: str = "",
+        estimated_wait_ms: float | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        self.estimated_wait_ms = estimated_wait_ms
+        """How long the request would have waited, where the refusal is about time."""

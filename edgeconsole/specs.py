@@ -172,8 +172,16 @@ class ModelDeploymentSpec(_Spec, frozen=True):
     """The least accuracy the model must keep, 0 to 1."""
     memory_requirement_mb: int | None = None
     """The most memory its worker may use."""
-    intra_op_threads: int = 1
-    """Threads inside one inference."""
+    workers: int | None = None
+    """Worker processes; `None`: measured at load, within the cores there are."""
+    intra_op_threads: int | None = None
+    """Threads inside one inference; `None`: measured at load."""
+    max_batch: int = 32
+    """The most rows that run together."""
+    max_delay_ms: float = 0.0
+    """How long a request may wait for company while a worker is idle; 0: never."""
+    cache: bool = False
+    """Whether answers to inputs that were seen before are reused."""
     fallback_models: tuple[str, ...] = ()
     """Models that may answer in its place, best first."""
     supported_optimizations: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
@@ -187,8 +195,12 @@ class ModelDeploymentSpec(_Spec, frozen=True):
             raise ValueError(f"accuracy_baseline must be 0 to 1, got {self.accuracy_baseline}")
         if self.memory_requirement_mb is not None and self.memory_requirement_mb < 16:
             raise ValueError("memory_requirement_mb must be at least 16")
-        if not 1 <= self.intra_op_threads <= 64:
-            raise ValueError(f"intra_op_threads must be 1 to 64, got {self.intra_op_threads}")
+        for name in ("workers", "intra_op_threads", "max_batch"):
+            count = getattr(self, name)
+            if count is not None and not 1 <= count <= 1024:
+                raise ValueError(f"{name} must be 1 to 1024, got {count}")
+        if not 0.0 <= self.max_delay_ms <= 10_000:
+            raise ValueError(f"max_delay_ms must be 0 to 10000, got {self.max_delay_ms}")
         if self.model_id in self.fallback_models:
             raise ValueError(f"{self.model_id!r} cannot be its own fallback")
 
@@ -212,11 +224,27 @@ class ServerConfig(_Spec, frozen=True):
             )
 
 
+class QueuePolicy(StrEnum):
+    """What happens to a request that finds its priority class's queue full."""
+
+    REJECT = "reject"
+    """It is refused with `QUEUE_FULL`."""
+    DROP_OLDEST = "drop_oldest"
+    """It takes the place of the one that waits longest, which is refused."""
+
+
 class ServingConfig(_Spec, frozen=True):
     """Bounds of the serving path."""
 
     max_queue: int = 256
-    """Requests of one model that may wait; one more is refused with `QUEUE_FULL`."""
+    """Requests of one model and priority class (low, normal, high) that may wait."""
+    max_queue_mb: int = 64
+    """The bytes of one model's waiting requests, together."""
+    queue_policy: QueuePolicy = QueuePolicy.REJECT
+    cache_mb: int = 32
+    """The bytes of all cached answers, for the models that cache."""
+    cache_ttl_s: float = 300.0
+    """How long an answer may be reused."""
     max_message_bytes: int = 8 * 1024 * 1024
     """The largest inference message that is accepted."""
     hang_timeout_s: float = 5.0
@@ -226,6 +254,10 @@ class ServingConfig(_Spec, frozen=True):
         """Refuse bounds that would refuse everything, or bound nothing."""
         if not 1 <= self.max_queue <= 65536:
             raise ValueError(f"max_queue must be 1 to 65536, got {self.max_queue}")
+        if not 1 <= self.max_queue_mb <= 65536:
+            raise ValueError(f"max_queue_mb must be 1 to 65536, got {self.max_queue_mb}")
+        if not 0 <= self.cache_mb <= 65536 or not self.cache_ttl_s > 0:
+            raise ValueError("cache_mb must be 0 to 65536 and cache_ttl_s positive")
         if not 1024 <= self.max_message_bytes <= 64 * 1024 * 1024:
             raise ValueError("max_message_bytes must be between 1 KiB and 64 MiB")
         if not 0.1 <= self.hang_timeout_s <= 600:

@@ -55,6 +55,26 @@ class Rung(StrEnum):
     STOP = "stop"
 
 
+class PriorityClass(StrEnum):
+    """Three bands of priorities: queues are bounded, and figures kept, for each."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @classmethod
+    def of(cls, priority: int) -> PriorityClass:
+        """Return the class of a priority: 0-3 low, 4-6 normal, 7-10 high."""
+        return _CLASSES[priority]
+
+
+_CLASSES: Final = (
+    *(PriorityClass.LOW,) * 4,
+    *(PriorityClass.NORMAL,) * 3,
+    *(PriorityClass.HIGH,) * 4,
+)
+
+
 class RequestParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What a client may ask of one request.
 
@@ -64,6 +84,8 @@ class RequestParameters(msgspec.Struct, forbid_unknown_fields=True, omit_default
 
     deadline_ms: float | None = None
     priority: int = DEFAULT_PRIORITY
+    cache: bool = True
+    """Whether an answer may come from the cache, where the model has one."""
     binary_data_output: bool | None = None
     """Whether outputs come as binary; by default they come as the request did."""
 
@@ -112,6 +134,8 @@ class AnswerParameters(msgspec.Struct, omit_defaults=True):
     queue_ms: float = 0.0
     infer_ms: float = 0.0
     total_ms: float = 0.0
+    cached: bool = False
+    """Computed for an earlier or simultaneous request with the same inputs."""
 
 
 class ServerFrame(msgspec.Struct, omit_defaults=True):
@@ -125,6 +149,7 @@ class ServerFrame(msgspec.Struct, omit_defaults=True):
     error: str | None = None
     code: str = ""
     hint: str = ""
+    estimated_wait_ms: float | None = None
 
 
 class InferRequest(msgspec.Struct):
@@ -138,6 +163,7 @@ class InferRequest(msgspec.Struct):
     inputs: dict[str, Array]
     output_names: tuple[str, ...]
     binary_output: bool
+    cache: bool = True
 
 
 _client_decoder: Final = msgspec.json.Decoder(ClientFrame)
@@ -182,6 +208,7 @@ def decode_client_frame(frame: str | bytes) -> InferRequest | str:
         inputs=inputs,
         output_names=tuple(output.name for output in message.outputs),
         binary_output=body is not None if binary is None else binary,
+        cache=message.parameters.cache,
     )
 
 
@@ -218,7 +245,13 @@ def encode_answer(
 
 def encode_error(request_id: str, error: RequestError) -> str:
     """Encode a refusal as a text frame."""
-    frame = ServerFrame(id=request_id, error=error.message, code=error.code.value, hint=error.hint)
+    frame = ServerFrame(
+        id=request_id,
+        error=error.message,
+        code=error.code.value,
+        hint=error.hint,
+        estimated_wait_ms=error.estimated_wait_ms,
+    )
     return _encoder.encode(frame).decode()
 
 

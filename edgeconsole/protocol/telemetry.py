@@ -70,6 +70,7 @@ class ModelSample(msgspec.Struct, frozen=True):
     active: bool
     deadline_ms: DeadlineMs
     worker_pids: tuple[int, ...] = ()
+    intra_op_threads: int = 0
     restarts: Count = 0
     queue_depth: Count = 0
     in_flight: Count = 0
@@ -87,6 +88,8 @@ class ModelSample(msgspec.Struct, frozen=True):
     """The model or its worker failed."""
     late_total: Count = 0
     """Results that came after their deadline and were dropped."""
+    cached_total: Count = 0
+    """Answers from the cache; they are among the answered."""
     rss_bytes: Count | None = None
     reason: str = ""
     """Why it is not ready."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,7 @@ from edgeconsole.protocol.inference import (
     peek_id,
 )
 from edgeconsole.runtime.outbox import Outbox
-from edgeconsole.runtime.serving.batcher import Outcome, Pending
-from edgeconsole.runtime.serving.runner import ModelRunner
+from edgeconsole.runtime.serving.batcher import Outcome
 
 if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
@@ -41,7 +41,7 @@ class InferSession:
         self._connection = connection
         self._agent = agent
         self._outbox = outbox
-        self._open: dict[str, tuple[ModelRunner, Pending]] = {}
+        self._open: dict[str, Callable[[RequestError], None]] = {}
         self._anonymous = 0
 
     async def run(self) -> None:
@@ -54,8 +54,9 @@ class InferSession:
                     await self._outbox.taken()
         finally:
             sender.cancel()
-            for runner, pending in list(self._open.values()):
-                runner.cancel(pending)
+            gone = RequestError(ErrorCode.CANCELLED, "the client has gone")
+            for drop in list(self._open.values()):
+                drop(gone)
             await asyncio.gather(sender, return_exceptions=True)
 
     def _take(self, frame: str | bytes) -> None:
@@ -84,7 +85,11 @@ class InferSession:
             raise RequestError(
                 ErrorCode.DUPLICATE_ID, f"a request with id {request.id!r} is still in flight"
             )
-        self._open[key] = self._agent.engine.submit(request, partial(self._finish, key, request))
+        # An answer from the cache comes before `submit` returns.
+        self._open[key] = _not_yet
+        drop = self._agent.engine.submit(request, partial(self._finish, key, request))
+        if key in self._open:
+            self._open[key] = drop
 
     def _finish(self, key: str, request: InferRequest, outcome: Outcome) -> None:
         """Encode the answer at once: its arrays are views that end with this call."""
@@ -102,17 +107,22 @@ class InferSession:
                 queue_ms=outcome.queue_ms,
                 infer_ms=outcome.infer_ms,
                 total_ms=outcome.total_ms,
+                cached=outcome.cached,
+                degraded=outcome.degraded,
             ),
         )
         self._outbox.reply(encode_answer(frame, outcome.outputs, binary=request.binary_output))
 
     def _cancel(self, request_id: str) -> None:
-        found = self._open.get(request_id)
-        if found is None:
-            # It may just have been answered: nothing to drop, and nothing to complain about.
-            return
-        runner, pending = found
-        runner.cancel(pending)
+        drop = self._open.get(request_id)
+        if (
+            drop is not None
+        ):  # Else it was just answered: nothing to drop, nothing to complain about.
+            drop(RequestError(ErrorCode.CANCELLED, "the client cancelled the request"))
+
+
+def _not_yet(_error: RequestError) -> None:
+    """Stand in for the drop function of a request that is being submitted."""
 
 
 def _check_size(frame: str | bytes, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Charts as text: scales, ticks, a dot canvas, gaps and limit lines. Pure; no Textual.
+"""Charts as text: a dot canvas, gaps, limit lines and axes. Pure; no Textual.
 
 A column of dots covers every value that fell into it, so a spike is never averaged away. A hole in
 the data is a hole in the line. The time axis moves by whole columns, so that a chart scrolls
@@ -8,49 +8,18 @@ instead of shimmering.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line
+from edgeconsole.tui.scales import Limit, Scale, Series, tick_label
 
 _BRAILLE_BITS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 GAP_S: Final = 4.0
 """Neighbouring samples further apart than this are not joined by a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One curve: `(time, value)`, oldest first; `None` is a hole."""
-
-    role: str
-    points: Sequence[tuple[float, float | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A horizontal line at a value; what is above it takes its role."""
-
-    level: float
-    role: str
-    hard: bool = True
-    """Hard limits are dashed, softer ones dotted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A vertical axis: from `low` to `high` in whole `step`s."""
-
-    low: float
-    high: float
-    step: float
-
-    def ticks(self) -> list[float]:
-        """Return the marks of the axis, lowest first."""
-        steps = round((self.high - self.low) / self.step)
-        return [self.low + self.step * index for index in range(steps + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,65 +28,6 @@ class Window:
 
     until: float
     seconds: float
-
-
-def nice_step(span: float, intervals: int) -> float:
-    """Return the smallest 1-2-5 step that covers `span` in at most `intervals`."""
-    rough = max(span, 1e-9) / max(1, intervals)
-    power: float = 10.0 ** math.floor(math.log10(rough))
-    for factor in (1, 2, 5, 10):
-        if factor * power >= rough * (1 - 1e-9):
-            return factor * power
-    return 10 * power
-
-
-def nice_scale(low: float, high: float, intervals: int) -> Scale:
-    """Return an axis that holds `low` to `high` with 1-2-5 ticks."""
-    intervals = max(1, intervals)
-    step = nice_step(high - low, intervals)
-    while True:
-        bottom = math.floor(low / step + 1e-9) * step
-        top = max(math.ceil(high / step - 1e-9) * step, bottom + step)
-        if round((top - bottom) / step) <= intervals:
-            return Scale(bottom, top, step)
-        step = nice_step(step * 1.01, 1)
-
-
-def scale_for(
-    series: Iterable[Series],
-    limits: Iterable[Limit],
-    intervals: int,
-    *,
-    low: float | None = 0.0,
-    span: float = 1.0,
-    reach: float = 1.5,
-) -> Scale:
-    """Choose an axis for some curves.
-
-    Args:
-        series: The curves.
-        limits: Shown if they are at most `reach` spans above the data.
-        intervals: How many steps there is room for.
-        low: Where the axis starts; `None`: near the smallest value.
-        span: The least height of the axis, so that noise does not look like an emergency.
-        reach: How far above the data, in data heights, a limit may be and still be on the chart.
-    """
-    known = [
-        value
-        for curve in series
-        for _, value in curve.points
-        if value is not None and math.isfinite(value)
-    ]
-    most = max(known, default=0.0 if low is not None else span)
-    least = low if low is not None else min(known, default=0.0)
-    if low is None:
-        least = max(0.0, least - span * 0.1)
-    top = max(most + (most - least) * 0.05, least + span)
-    height = top - least
-    for limit in limits:
-        if limit.level <= top + reach * height:
-            top = max(top, limit.level + height * 0.02)
-    return nice_scale(least, top, intervals)
 
 
 class _Canvas:
@@ -308,12 +218,6 @@ def chart(
     return lines
 
 
-def tick_label(tick: float, step: float) -> str:
-    """Return a tick's text with as many decimals as the step has."""
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{tick:.{decimals}f}"
-
-
 def time_axis(width: int, seconds: float) -> str:
     """Return the labels under a chart: how long ago, and `now` at the right edge."""
     cells = [" "] * max(0, width)
@@ -329,36 +233,3 @@ def time_axis(width: int, seconds: float) -> str:
             cells[start : start + len(label)] = label
         ago += every
     return "".join(cells)
-
-
-def buckets(
-    points: Sequence[tuple[float, float | None]], window: Window, columns: int
-) -> list[float | None]:
-    """Return the greatest value of each of `columns` equal parts of a window; `None` is a hole."""
-    step = window.seconds / columns
-    origin = math.floor(window.until / step) - columns + 1
-    found: list[float | None] = [None] * columns
-    for at, value in points:
-        x = math.floor(at / step) - origin
-        if value is not None and 0 <= x < columns:
-            held = found[x]
-            found[x] = value if held is None else max(held, value)
-    return found
-
-
-def spark(shares: Sequence[float | None], glyphs: Glyphs, warn: float = 0.8) -> Line:
-    """Draw shares of a limit as columns of fixed scale: the limit is at three quarters."""
-    steps = len(glyphs.ramp) - 1
-    runs: list[tuple[str, str]] = []
-    for share in shares:
-        if share is None:
-            run = (glyphs.dotted, "faint")
-        else:
-            height = 1 + min(steps - 1, max(0, round(share * 0.75 * steps) - 1))
-            role = "crit" if share > 1 else "warn" if share >= warn else "low"
-            run = (glyphs.ramp[height], role)
-        if runs and runs[-1][1] == run[1]:
-            runs[-1] = (runs[-1][0] + run[0], run[1])
-        else:
-            runs.append(run)
-    return tuple(runs)

@@ -8,9 +8,10 @@ from typing import Final
 
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.tui import format as fmt
-from edgeconsole.tui.chart_geometry import Limit, Series, Window, chart, scale_for
+from edgeconsole.tui.chart_geometry import Window, chart
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, crop
+from edgeconsole.tui.scales import Limit, Series, scale_for
 
 WINDOWS_S: Final = (60.0, 120.0, 300.0, 600.0)
 """The times a chart can show; it grows with what has been seen."""

@@ -126,7 +126,7 @@ WRONG_REQUESTS = {
     "no such datatype": (wrong(datatype="FP31"), ErrorCode.BAD_DATATYPE),
     "wrong rank": (wrong(shape=[64]), ErrorCode.BAD_SHAPE),
     "wrong dimension": (wrong(shape=[1, 1, 4, 16]), ErrorCode.BAD_SHAPE),
-    "huge shape": (wrong(shape=[2**31 - 1] * 4), ErrorCode.BAD_DATA_SIZE),
+    "huge shape": (wrong(shape=[2**31 - 1] * 4), ErrorCode.BAD_SHAPE),
     "negative shape": (wrong(shape=[-1, 1, 8, 8]), ErrorCode.BAD_SHAPE),
     "empty batch": (wrong(shape=[0, 1, 8, 8], data=[]), ErrorCode.BAD_SHAPE),
     "too few values": (wrong(data=[0.0] * 63), ErrorCode.BAD_DATA_SIZE),

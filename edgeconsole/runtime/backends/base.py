@@ -18,3 +18,11 @@ class Backend(Protocol):
         the outputs come in the manifest's order. Raises `BackendError` if the engine refuses.
         """
         ...
+
+    def run_into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Run the model once and leave its outputs in arrays of the right shapes.
+
+        The same arrays come again and again (they lie in shared memory), so an engine may remember
+        how it bound them. Raises `BackendError` if the engine refuses.
+        """
+        ...

@@ -1,14 +1,28 @@
-"""The queue before a worker: by priority, then earliest deadline, then arrival; bounded."""
+"""`RequestBatcher`: what waits for one model's workers, and which of it goes next, together.
+
+Order: priority, then earliest deadline. A batch is the largest that still meets every member's
+deadline by the live curve and still makes rows cheaper. No clock and no I/O: time is an argument.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable
+import bisect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.inference import MAX_PRIORITY, PriorityClass
 from edgeconsole.protocol.tensors import Array
+from edgeconsole.runtime.serving.curve import BatchCurve
+from edgeconsole.specs import QueuePolicy
+
+AGING_S: Final = 1.0
+"""For each second a request has waited it counts as one priority higher: nobody starves."""
+_URGENT_MEMORY_S: Final = 2.0
+_BLOCKING: Final = 1.25
+"""While several priorities are about, a batch takes at most this multiple of a single row's time."""
 
 
 @dataclass(slots=True)
@@ -22,6 +36,8 @@ class Answer:
     queue_ms: float
     infer_ms: float
     total_ms: float
+    cached: bool = False
+    degraded: bool = False
 
 
 Outcome = Answer | RequestError
@@ -37,9 +53,14 @@ class Pending:
     received_s: float
     deadline_s: float
     finish: Callable[[Outcome], None]
+    rows: int = 1
+    size_bytes: int = 0
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    """The inputs' shapes without the batch; `None` if it cannot share a batch."""
     done: bool = False
     attempts: int = 0
-    dispatched_s: float = 0.0
+    ticket: int = 0
+    """Its place in the queue; 0 while it is not in one."""
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     def resolve(self, outcome: Outcome) -> None:
@@ -49,54 +70,142 @@ class Pending:
         self.done = True
         if self.timer is not None:
             self.timer.cancel()
+            self.timer = None
         self.finish(outcome)
 
 
-class RequestBatcher:
-    """Requests that wait for one model's worker."""
+Entry = tuple[float, int, Pending]
 
-    def __init__(self, max_queue: int) -> None:
+
+class RequestBatcher:
+    """Waiting requests of one model, one lane a priority, each lane by deadline."""
+
+    def __init__(self, max_queue: int, max_queue_bytes: int, policy: QueuePolicy) -> None:
         self._max_queue = max_queue
-        self._heap: list[tuple[int, float, int, Pending]] = []
-        self._arrivals = 0
-        self._waiting = 0
+        self._max_queue_bytes = max_queue_bytes
+        self._policy = policy
+        self._lanes: list[list[Entry]] = [[] for _ in range(MAX_PRIORITY + 1)]
+        self._by_class = dict.fromkeys(PriorityClass, 0)
+        self._bytes = 0
+        self._tickets = 0
+        self._last_seen = dict.fromkeys(PriorityClass, float("-inf"))
 
     def __len__(self) -> int:
         """Return how many requests wait."""
-        return self._waiting
+        return sum(self._by_class.values())
 
-    def push(self, pending: Pending) -> None:
-        """Queue a request; raises `RequestError` (QUEUE_FULL) instead of growing without bound."""
-        if self._waiting >= self._max_queue:
+    def __iter__(self) -> Iterator[Pending]:
+        """Return the waiting requests, highest priority first."""
+        for lane in reversed(self._lanes):
+            for entry in lane:
+                yield entry[2]
+
+    def push(self, pending: Pending, now_s: float) -> Pending | None:
+        """Queue a request; returns the one that was dropped for it, if the policy drops.
+
+        Raises:
+            RequestError: QUEUE_FULL.
+        """
+        priority_class = PriorityClass.of(pending.priority)
+        self._last_seen[priority_class] = now_s
+        dropped = None
+        if self._by_class[priority_class] >= self._max_queue:
+            dropped = self._oldest(priority_class)
+            if self._policy is QueuePolicy.REJECT or dropped is None:
+                raise RequestError(
+                    ErrorCode.QUEUE_FULL,
+                    f"{self._by_class[priority_class]} {priority_class} requests wait already",
+                    hint="try again later, or send to another device",
+                )
+            self.remove(dropped)
+        if self._bytes + pending.size_bytes > self._max_queue_bytes and self._bytes:
             raise RequestError(
                 ErrorCode.QUEUE_FULL,
-                f"{self._waiting} requests wait already",
+                f"{self._bytes >> 20} MiB of requests wait already",
                 hint="try again later, or send to another device",
             )
-        self._arrivals += 1
-        heapq.heappush(self._heap, (-pending.priority, pending.deadline_s, self._arrivals, pending))
-        self._waiting += 1
+        self._tickets += 1
+        pending.ticket = self._tickets
+        bisect.insort(self._lanes[pending.priority], (pending.deadline_s, pending.ticket, pending))
+        self._by_class[priority_class] += 1
+        self._bytes += pending.size_bytes
+        return dropped
 
-    def pop(self) -> Pending | None:
-        """Take the request that goes next, or `None`."""
-        while self._heap:
-            pending = heapq.heappop(self._heap)[3]
-            if not pending.done:
-                self._waiting -= 1
-                return pending
-        return None
-
-    def forget(self) -> None:
-        """Account for one waiting request that was resolved; it leaves the heap in passing."""
-        self._waiting -= 1
-        # Expired and cancelled requests hold their tensors: do not let them pile up.
-        if len(self._heap) > 2 * self._waiting + 64:
-            self._heap = [entry for entry in self._heap if not entry[3].done]
-            heapq.heapify(self._heap)
+    def remove(self, pending: Pending) -> bool:
+        """Take a request out wherever it is; says whether it was there."""
+        if not pending.ticket:
+            return False
+        lane = self._lanes[pending.priority]
+        index = bisect.bisect_left(lane, (pending.deadline_s, pending.ticket))
+        del lane[index]
+        self._left(pending)
+        return True
 
     def clear(self) -> list[Pending]:
         """Take all waiting requests out."""
-        waiting = [entry[3] for entry in self._heap if not entry[3].done]
-        self._heap.clear()
-        self._waiting = 0
+        waiting = list(self)
+        for pending in waiting:
+            self.remove(pending)
         return waiting
+
+    def rows_ahead(self, priority: int, deadline_s: float) -> int:
+        """Return about how many requests would go before one of this priority and deadline."""
+        ahead = sum(len(lane) for lane in self._lanes[priority + 1 :])
+        return ahead + bisect.bisect_right(self._lanes[priority], (deadline_s, self._tickets))
+
+    def take(self, now_s: float, curve: BatchCurve, max_rows: int) -> list[Pending]:
+        """Take the next batch out; empty if nothing waits."""
+        first = self._next(now_s)
+        if first is None:
+            return []
+        self.remove(first)
+        batch = [first]
+        if first.shapes is None or max_rows <= first.rows or not len(self):
+            return batch
+        rows, deadline_s = first.rows, first.deadline_s
+        limit_rows = min(max_rows, curve.enough_rows(max_rows))
+        limit_ms = self._blocking_limit_ms(now_s, curve)
+        for candidate in self:
+            total = rows + candidate.rows
+            if total > limit_rows:
+                break
+            until_s = min(deadline_s, candidate.deadline_s)
+            takes_ms = curve.bound_ms(total)
+            if takes_ms > limit_ms or now_s + takes_ms / 1e3 > until_s:
+                break
+            if candidate.shapes != first.shapes:
+                continue
+            batch.append(candidate)
+            rows, deadline_s = total, until_s
+        for member in batch[1:]:
+            self.remove(member)
+        return batch
+
+    def _next(self, now_s: float) -> Pending | None:
+        """Return who goes first: the highest priority, a waiting second counting as one more."""
+        best: Pending | None = None
+        best_rank = (-1.0, -1)
+        for priority in range(MAX_PRIORITY, -1, -1):
+            lane = self._lanes[priority]
+            if lane:
+                pending = lane[0][2]
+                rank = (priority + int((now_s - pending.received_s) / AGING_S), priority)
+                if rank > best_rank:
+                    best, best_rank = pending, rank
+        return best
+
+    def _blocking_limit_ms(self, now_s: float, curve: BatchCurve) -> float:
+        """Return how long a batch may take so that urgent requests do not stand behind a long one."""
+        recent = [
+            each for each in PriorityClass if now_s - self._last_seen[each] < _URGENT_MEMORY_S
+        ]
+        return _BLOCKING * curve.bound_ms(1) if len(recent) > 1 else float("inf")
+
+    def _oldest(self, priority_class: PriorityClass) -> Pending | None:
+        waiting = (each for each in self if PriorityClass.of(each.priority) is priority_class)
+        return min(waiting, key=lambda each: each.ticket, default=None)
+
+    def _left(self, pending: Pending) -> None:
+        pending.ticket = 0
+        self._by_class[PriorityClass.of(pending.priority)] -= 1
+        self._bytes -= pending.size_bytes

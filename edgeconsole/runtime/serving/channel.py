@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +36,9 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     bundle: str
     intra_op_threads: int
+    """0: find out whether more than one thread pays."""
+    cores: int
+    max_rows: int
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -54,6 +57,9 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     load_ms: float
     self_test_ms: float
+    intra_op_threads: int
+    curve: tuple[tuple[int, float], ...]
+    """How long batches take: rows and ms."""
 
 
 class NotLoaded(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -93,29 +99,53 @@ class TensorMemory:
 
     def write(self, arrays: Sequence[Array]) -> tuple[Placed, ...]:
         """Copy arrays in; raises `RequestError` (BAD_DATA_SIZE) if they do not fit."""
+        placed = self.place([(array.shape, Datatype.of(array.dtype)) for array in arrays])
+        for each, array in zip(placed, arrays, strict=True):
+            np.copyto(self._view(each), array)
+        return placed
+
+    def write_rows(self, columns: Sequence[Sequence[Array]]) -> tuple[Placed, ...]:
+        """Copy several requests' arrays in as one batch; `columns` has them input by input.
+
+        Arrays of one input agree in datatype and in all but the first dimension. Raises
+        `RequestError` (BAD_DATA_SIZE) if they do not fit.
+        """
+        placed = self.place(
+            [
+                (
+                    (sum(len(array) for array in arrays), *arrays[0].shape[1:]),
+                    Datatype.of(arrays[0].dtype),
+                )
+                for arrays in columns
+            ]
+        )
+        for each, arrays in zip(placed, columns, strict=True):
+            np.concatenate(arrays, out=self._view(each))
+        return placed
+
+    def place(self, tensors: Iterable[tuple[tuple[int, ...], Datatype]]) -> tuple[Placed, ...]:
+        """Find room for tensors of these shapes, in order; raises as `write` does."""
         placed: list[Placed] = []
         offset = 0
-        for array in arrays:
-            end = offset + array.nbytes
+        for shape, datatype in tensors:
+            end = offset + element_count(shape) * datatype.dtype.itemsize
             if end > self._bytes.size:
                 raise RequestError(
                     ErrorCode.BAD_DATA_SIZE,
                     f"the tensors need more than the {self._bytes.size} bytes a worker has for them",
                 )
-            view = self._bytes[offset:end].view(array.dtype).reshape(array.shape)
-            np.copyto(view, array)
-            placed.append(Placed(array.shape, Datatype.of(array.dtype), offset))
+            placed.append(Placed(shape, datatype, offset))
             offset = -(-end // ALIGNMENT) * ALIGNMENT
         return tuple(placed)
 
     def read(self, placed: Sequence[Placed]) -> list[Array]:
         """Return views, valid until the next write."""
-        views: list[Array] = []
-        for each in placed:
-            dtype = each.datatype.dtype
-            end = each.offset + element_count(each.shape) * dtype.itemsize
-            views.append(self._bytes[each.offset : end].view(dtype).reshape(each.shape))
-        return views
+        return [self._view(each) for each in placed]
+
+    def _view(self, each: Placed) -> Array:
+        dtype = each.datatype.dtype
+        end = each.offset + element_count(each.shape) * dtype.itemsize
+        return self._bytes[each.offset : end].view(dtype).reshape(each.shape)
 
 
 class SupervisorEnd:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import InferRequest
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
+from edgeconsole.runtime.health.cores import available_cores
 from edgeconsole.runtime.serving.admission import check_inputs
 from edgeconsole.runtime.serving.batcher import Outcome, Pending
-from edgeconsole.runtime.serving.runner import ModelRunner, OnEvent
-from edgeconsole.specs import EdgeAgentConfig
+from edgeconsole.runtime.serving.cache import InferenceCache
+from edgeconsole.runtime.serving.pool import OnEvent
+from edgeconsole.runtime.serving.runner import ModelRunner
+from edgeconsole.runtime.serving.sharing import AnswerSharing
+from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 
 
 class InferenceEngine:
@@ -23,21 +28,27 @@ class InferenceEngine:
         self._on_event = on_event
         self._runners: dict[str, ModelRunner] = {}
         self._active: dict[str, str] = {}
+        serving = config.serving
+        self.cache = InferenceCache(serving.cache_mb << 20, serving.cache_ttl_s)
+        self._sharing = AnswerSharing(self.cache)
         self.accepting = True
 
     def submit(
         self, request: InferRequest, finish: Callable[[Outcome], None]
-    ) -> tuple[ModelRunner, Pending]:
+    ) -> Callable[[RequestError], None]:
         """Accept a request; `finish` is called once, by the deadline.
 
-        Returns what `cancel` needs. Raises `RequestError`, and then `finish` is not called.
+        Returns a function that drops the request with an error. Raises `RequestError`, and then
+        `finish` is not called.
         """
         received_s = time.monotonic()
         if not self.accepting:
             raise RequestError(ErrorCode.SHUTTING_DOWN, "the agent is draining")
         runner = self._route(request.model_name, request.model_version)
-        inputs = check_inputs(runner.manifest, request)
+        manifest = runner.manifest
+        inputs = check_inputs(manifest, request)
         deadline_ms = request.deadline_ms or runner.deadline_ms
+        batched = manifest.is_batched
         pending = Pending(
             inputs=inputs,
             output_names=request.output_names,
@@ -45,9 +56,15 @@ class InferenceEngine:
             received_s=received_s,
             deadline_s=received_s + deadline_ms / 1e3,
             finish=finish,
+            rows=inputs[0].shape[0] if batched else 1,
+            size_bytes=sum(array.nbytes for array in inputs),
+            shapes=tuple(array.shape[1:] for array in inputs) if batched else None,
         )
-        runner.submit(pending)
-        return runner, pending
+        if runner.cached and request.cache:
+            self._sharing.submit(runner, pending)
+        else:
+            runner.submit(pending)
+        return partial(runner.cancel, pending)
 
     async def load(self, bundle: Bundle) -> ModelRunner:
         """Load a bundle and wait until it is proven; a loaded one is returned as it is.
@@ -61,9 +78,9 @@ class InferenceEngine:
         spec = next((each for each in self._config.model_specs if each.model_id == name), None)
         runner = ModelRunner(
             bundle,
+            spec or ModelDeploymentSpec(model_id=name),
             deadline_ms=self._config.deadline_ms(name),
-            intra_op_threads=spec.intra_op_threads if spec else 1,
-            memory_limit_mb=spec.memory_requirement_mb if spec else None,
+            cores=self._cores_for_one(),
             serving=self._config.serving,
             on_event=self._on_event,
         )
@@ -74,6 +91,11 @@ class InferenceEngine:
             self._runners.pop(bundle.digest, None)
             raise
         return runner
+
+    def _cores_for_one(self) -> int:
+        """Return the cores one model may use, so that every configured model keeps one."""
+        others = sum(spec.load for spec in self._config.model_specs) - 1
+        return max(1, available_cores() - max(0, others))
 
     def activate(self, digest: str) -> None:
         """Let a loaded bundle answer to its model's name from the next request on."""

@@ -1,11 +1,17 @@
-"""Constant-memory performance figures: log-linear latency histograms over a sliding window."""
+"""Constant-memory performance figures: log-linear latency histograms over sliding windows."""
 
 from __future__ import annotations
 
 from array import array
-from typing import Final
+from collections import Counter
+from enum import StrEnum
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+
+from edgeconsole.errors import ErrorCode
+from edgeconsole.protocol.inference import PriorityClass
 
 WINDOW_S: Final = 60
 _RATE_WINDOW_S: Final = 5
@@ -15,6 +21,9 @@ _SUB: Final = 1 << _SUB_BITS
 _OCTAVES: Final = 26
 """Up to 2**26 µs, 67 s; what takes longer counts in the last bucket."""
 BUCKETS: Final = (_OCTAVES - _SUB_BITS + 1) * _SUB
+_EMPTY: Final = bytes(4 * BUCKETS)
+
+Counts = npt.NDArray[np.int64]
 
 
 def bucket_of(us: int) -> int:
@@ -33,45 +42,63 @@ def bucket_limit_us(bucket: int) -> int:
     return (((bucket & (_SUB - 1)) + _SUB + 1) << shift) - 1
 
 
+LIMITS_US: Final = np.array([bucket_limit_us(bucket) for bucket in range(BUCKETS)])
+
+
 class SlidingHistogram:
-    """Durations of the last 60 s, one histogram a second, in some 150 kB whatever the load."""
+    """Durations by second for the last 60 s, and all since the start.
+
+    Memory is bounded: 2.8 kB for each second that had any, whatever the load.
+    """
 
     def __init__(self) -> None:
-        self._slots = [array("I", bytes(4 * BUCKETS)) for _ in range(WINDOW_S)]
+        self._slots: list[Any] = [None] * WINDOW_S
         self._seconds = [-1] * WINDOW_S
+        self._older: Counts = np.zeros(BUCKETS, np.int64)
+        self.sum_ms = 0.0
 
     def record(self, now_s: float, duration_ms: float) -> None:
         """Count a duration that ended at monotonic `now_s`."""
         second = int(now_s)
         index = second % WINDOW_S
-        slot = self._slots[index]
         if self._seconds[index] != second:
-            slot[:] = array("I", bytes(4 * BUCKETS))
-            self._seconds[index] = second
-        slot[bucket_of(int(duration_ms * 1000))] += 1
+            self._turn(index, second)
+        self._slots[index][bucket_of(int(duration_ms * 1000))] += 1
+        self.sum_ms += duration_ms
 
-    def percentiles_ms(self, now_s: float, *shares: float) -> tuple[float | None, ...]:
-        """Return the durations that these shares (0 to 1) of the window do not exceed."""
+    def percentiles_ms(
+        self, now_s: float, *shares: float, seconds: int = WINDOW_S
+    ) -> tuple[float | None, ...]:
+        """Return the durations that these shares (0 to 1) of the last `seconds` do not exceed."""
+        return percentiles_ms(self.counts(now_s, seconds), *shares)
+
+    def counts(self, now_s: float, seconds: int = WINDOW_S) -> Counts:
+        """Return the counts by bucket of the last `seconds`."""
         counts = np.zeros(BUCKETS, np.int64)
-        for slot in self._live(now_s, WINDOW_S):
+        for slot in self._live(now_s, seconds):
             counts += np.frombuffer(slot, np.uint32)
-        total = int(counts.sum())
-        if not total:
-            return (None,) * len(shares)
-        ranks = np.cumsum(counts)
-        return tuple(
-            bucket_limit_us(int(np.searchsorted(ranks, max(1.0, share * total)))) / 1000
-            for share in shares
-        )
+        return counts
+
+    def counts_since_start(self) -> Counts:
+        """Return the counts by bucket since the start."""
+        counts = self._older.copy()
+        for slot in self._slots:
+            if slot is not None:
+                counts += np.frombuffer(slot, np.uint32)
+        return counts
 
     def rate_per_s(self, now_s: float) -> float:
         """Return how many durations a second ended in the last five whole seconds."""
         # The second in progress is not over: leave it out.
-        last = int(now_s) - 1
-        counted = sum(
-            int(np.frombuffer(slot, np.uint32).sum()) for slot in self._live(last, _RATE_WINDOW_S)
-        )
-        return counted / _RATE_WINDOW_S
+        return int(self.counts(int(now_s) - 1, _RATE_WINDOW_S).sum()) / _RATE_WINDOW_S
+
+    def _turn(self, index: int, second: int) -> None:
+        """Give a slot to a new second; what it held goes to the sum since the start."""
+        slot = self._slots[index]
+        if slot is not None:
+            self._older += np.frombuffer(slot, np.uint32)
+        self._slots[index] = array("I", _EMPTY)
+        self._seconds[index] = second
 
     def _live(self, now_s: float, seconds: int) -> list[array[int]]:
         last = int(now_s)
@@ -82,22 +109,95 @@ class SlidingHistogram:
         ]
 
 
+def percentiles_ms(counts: Counts, *shares: float) -> tuple[float | None, ...]:
+    """Return the durations in ms that these shares (0 to 1) of some counts do not exceed."""
+    total = int(counts.sum())
+    if not total:
+        return (None,) * len(shares)
+    ranks = np.cumsum(counts)
+    return tuple(
+        float(LIMITS_US[int(np.searchsorted(ranks, max(1.0, share * total)))]) / 1000
+        for share in shares
+    )
+
+
+class Phase(StrEnum):
+    """Where a request's time goes."""
+
+    QUEUE = "queue"
+    """Waiting for a worker."""
+    BATCH = "batch"
+    """Waiting for company beside an idle worker (`max_delay_ms`)."""
+    INFER = "infer"
+    """Inside the model."""
+    OVERHEAD = "overhead"
+    """Everything else on the device."""
+    TOTAL = "total"
+    """From reading the request to its answer."""
+
+
 class PerformanceMetrics:
     """One loaded model's figures; counters are since it was loaded."""
 
     def __init__(self) -> None:
-        self.total = SlidingHistogram()
-        """From reading a request to its answer."""
-        self.infer = SlidingHistogram()
-        """Inside the model."""
+        self.phases: dict[tuple[Phase, PriorityClass], SlidingHistogram] = {}
         self.requests_total = 0
-        self.answered_total = 0
-        self.refused_total = 0
-        self.failed_total = 0
+        self.answered: Counter[PriorityClass] = Counter()
+        self.degraded_total = 0
+        """Answers that did not come from the primary; not in `answered`."""
+        self.refused: Counter[ErrorCode] = Counter()
+        """Refused before a model ran, by reason."""
+        self.failed: Counter[ErrorCode] = Counter()
+        """The model or its worker failed, by code."""
         self.late_total = 0
+        """Results that came after their deadline and were dropped."""
+        self.cached_total = 0
+        """Answers from the cache; they are in `answered` too."""
+        self.coalesced_total = 0
+        """Answers that shared another request's computation; they are in `answered` too."""
+        self.batch_sizes: Counter[int] = Counter()
+        """Batches by their number of requests."""
 
-    def answered(self, now_s: float, total_ms: float, infer_ms: float) -> None:
-        """Count an answer."""
-        self.answered_total += 1
-        self.total.record(now_s, total_ms)
-        self.infer.record(now_s, infer_ms)
+    def record(
+        self,
+        now_s: float,
+        priority: PriorityClass,
+        *,
+        queue_ms: float,
+        batch_ms: float,
+        infer_ms: float,
+        total_ms: float,
+    ) -> None:
+        """Count an answer and where its time went."""
+        self.answered[priority] += 1
+        overhead_ms = total_ms - queue_ms - batch_ms - infer_ms
+        phases = self.phases
+        for phase, value_ms in (
+            (Phase.QUEUE, queue_ms),
+            (Phase.BATCH, batch_ms),
+            (Phase.INFER, infer_ms),
+            (Phase.OVERHEAD, overhead_ms),
+            (Phase.TOTAL, total_ms),
+        ):
+            histogram = phases.get((phase, priority))
+            if histogram is None:
+                histogram = phases[phase, priority] = SlidingHistogram()
+            histogram.record(now_s, value_ms)
+
+    def percentiles_ms(
+        self, now_s: float, phase: Phase, *shares: float, seconds: int = WINDOW_S
+    ) -> tuple[float | None, ...]:
+        """Return percentiles of one phase over all priorities."""
+        counts = np.zeros(BUCKETS, np.int64)
+        for (each, _), histogram in self.phases.items():
+            if each is phase:
+                counts += histogram.counts(now_s, seconds)
+        return percentiles_ms(counts, *shares)
+
+    def rate_per_s(self, now_s: float) -> float:
+        """Return the answers a second over the last five whole seconds."""
+        return sum(
+            histogram.rate_per_s(now_s)
+            for (phase, _), histogram in self.phases.items()
+            if phase is Phase.TOTAL
+        )

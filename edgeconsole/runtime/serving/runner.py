@@ -1,55 +1,53 @@
-"""One loaded model: its queue, its worker, and the supervision that replaces the worker.
-
-A request's way: `submit` → queue → `_dispatch` (tensors to shared memory) → worker → `_ran` → answer.
-"""
+"""One loaded model. A request's way: `submit` → queue → `_dispatch` → worker → `job_done` → answer."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.bundle import Bundle
-from edgeconsole.errors import BackendError, ErrorCode, RequestError
-from edgeconsole.protocol.telemetry import ModelSample, ModelState, Severity
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.inference import PriorityClass
+from edgeconsole.protocol.telemetry import ModelSample, ModelState
+from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
-from edgeconsole.runtime.serving.channel import (
-    FromWorker,
-    Load,
-    NotLoaded,
-    Ran,
-    Ready,
-    Run,
-    RunFailed,
-)
-from edgeconsole.runtime.serving.metrics import PerformanceMetrics
-from edgeconsole.runtime.serving.process import WorkerProcess
-from edgeconsole.specs import ServingConfig
+from edgeconsole.runtime.serving.channel import Load, Placed, Ran, RunFailed
+from edgeconsole.runtime.serving.curve import BatchCurve
+from edgeconsole.runtime.serving.metrics import PerformanceMetrics, Phase
+from edgeconsole.runtime.serving.pool import OnEvent, PoolLimits, Worker, WorkerPool
+from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
 
-START_TIMEOUT_S: Final = 60.0
 MAX_ATTEMPTS: Final = 2
-"""A request whose worker died goes once more, to the next worker; then it may be the cause."""
-CRASH_WINDOW_S: Final = 60.0
-CRASH_LOOP: Final = 5
-"""So many ends within the window make the model `failed`; it is still tried, slowly."""
-MAX_BACKOFF_S: Final = 10.0
+"""A request whose worker died goes once more, to another worker; then it may be the cause."""
 _EARLY_S: Final = 0.0002
+_ONE_WORKER_BELOW_MS: Final = 1.0
+"""Below this the supervisor, not the model, is what a second worker would wait for."""
 
-OnEvent = Callable[[Severity, str, str], None]
+
+@dataclass(slots=True)
+class Batch:
+    """Requests that run together."""
+
+    members: list[Pending]
+    rows: int
+    dispatched_s: float
+    idle_since_s: float
+    """Since when its worker had nothing to do."""
 
 
 class ModelRunner:
-    """Serves one bundle from one worker process."""
+    """Serves one bundle."""
 
     def __init__(
         self,
         bundle: Bundle,
+        spec: ModelDeploymentSpec,
         *,
         deadline_ms: float,
-        intra_op_threads: int,
-        memory_limit_mb: int | None,
+        cores: int,
         serving: ServingConfig,
         on_event: OnEvent,
     ) -> None:
@@ -57,26 +55,35 @@ class ModelRunner:
         self.manifest = bundle.manifest
         self.deadline_ms = deadline_ms
         self.metrics = PerformanceMetrics()
-        self.state = ModelState.STARTING
-        self.reason = ""
-        self.restarts = 0
-        self._threads = intra_op_threads
-        self._memory_limit_bytes = memory_limit_mb and memory_limit_mb << 20
-        self._serving = serving
-        self._on_event = on_event
+        self.curve = BatchCurve()
+        self.cached = spec.cache
+        self._spec = spec
+        self._max_rows = spec.max_batch if self.manifest.is_batched else 1
+        self._max_delay_s = spec.max_delay_ms / 1e3
+        self._stopping = False
         self._loop = asyncio.get_running_loop()
-        self._queue = RequestBatcher(serving.max_queue)
-        self._worker: WorkerProcess | None = None
-        self._worker_ready = False
-        self._worker_started_s = 0.0
-        self._not_loaded = ""
-        self._running: Pending | None = None
-        self._running_seq = 0
-        self._first_ready: asyncio.Future[None] = self._loop.create_future()
-        self._crashes: deque[float] = deque(maxlen=CRASH_LOOP)
-        self._respawn: asyncio.TimerHandle | None = None
+        self._queue = RequestBatcher(
+            serving.max_queue, serving.max_queue_mb << 20, serving.queue_policy
+        )
+        self._again: deque[list[Pending]] = deque()
+        """Parts of a batch that failed, to be run on their own."""
+        self._delay: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._cores = cores
+        memory_mb = spec.memory_requirement_mb
+        threads = min(spec.intra_op_threads or 0, cores)
+        self._pool: WorkerPool[Batch] = WorkerPool(
+            self.manifest.key,
+            Load(str(bundle.path), threads, cores, self._max_rows),
+            PoolLimits(
+                half_bytes=2 * serving.max_message_bytes,
+                hang_timeout_s=serving.hang_timeout_s,
+                memory_bytes=memory_mb << 20 if memory_mb is not None else None,
+            ),
+            self,
+            on_event,
+        )
 
     # The way of a request.
 
@@ -84,78 +91,224 @@ class ModelRunner:
         """Take a checked request; it is answered or refused by its deadline.
 
         Raises:
-            RequestError: NOT_READY while the model is failed or stopping, QUEUE_FULL.
+            RequestError: NOT_READY, QUEUE_FULL, or DEADLINE_UNREACHABLE with the estimated wait.
         """
         self.metrics.requests_total += 1
-        if self.state in (ModelState.FAILED, ModelState.STOPPING):
-            self.metrics.refused_total += 1
-            raise RequestError(
-                ErrorCode.NOT_READY, f"{self.manifest.key} is {self.state.value}: {self.reason}"
-            )
         try:
-            self._queue.push(pending)
-        except RequestError:
-            self.metrics.refused_total += 1
+            self._accept(pending, pending.received_s)
+        except RequestError as error:
+            self.metrics.refused[error.code] += 1
             raise
-        self._idle.clear()
-        delay_s = pending.deadline_s - time.monotonic()
-        pending.timer = self._loop.call_later(max(0.0, delay_s), self._expire, pending)
         self._dispatch()
 
-    def cancel(self, pending: Pending) -> None:
-        """Drop a request on its client's wish; a result that is being computed is ignored."""
-        self._refuse(pending, RequestError(ErrorCode.CANCELLED, "the client cancelled the request"))
+    def _accept(self, pending: Pending, now_s: float) -> None:
+        if self._stopping or self._pool.state is ModelState.FAILED:
+            state = ModelState.STOPPING if self._stopping else ModelState.FAILED
+            raise RequestError(
+                ErrorCode.NOT_READY, f"{self.manifest.key} is {state.value}: {self._pool.reason}"
+            )
+        self._admit(pending, now_s)
+        dropped = self._queue.push(pending, now_s)
+        if dropped is not None:
+            self._refuse(
+                dropped, RequestError(ErrorCode.QUEUE_FULL, "a newer request took its place")
+            )
+        self._idle.clear()
+        self.watch(pending)
+
+    def watch(self, pending: Pending) -> None:
+        """Refuse a request when its deadline passes."""
+        left_s = pending.deadline_s - time.monotonic()
+        pending.timer = self._loop.call_later(max(0.0, left_s), self._expire, pending)
+
+    def cancel(self, pending: Pending, error: RequestError) -> None:
+        """Drop a request; a result that is being computed for it is ignored."""
+        if not pending.done:
+            self._refuse(pending, error)
+
+    def _admit(self, pending: Pending, now_s: float) -> None:
+        """Refuse at once what cannot be answered in time."""
+        wait_ms = self._expected_wait_ms(pending, now_s)
+        idle = wait_ms == 0.0
+        # An idle worker deserves the benefit of the doubt; a queue only grows worse.
+        service_ms = (
+            self.curve.least_ms(pending.rows) if idle else self.curve.bound_ms(pending.rows)
+        )
+        budget_ms = (pending.deadline_s - now_s) * 1e3
+        if wait_ms + service_ms > budget_ms:
+            raise RequestError(
+                ErrorCode.DEADLINE_UNREACHABLE,
+                f"an answer would take about {wait_ms + service_ms:.1f} ms, "
+                f"{budget_ms:.1f} ms are left",
+                hint="allow more time, or send to another device",
+                estimated_wait_ms=wait_ms,
+            )
+
+    def _expected_wait_ms(self, pending: Pending, now_s: float) -> float:
+        """Return how long a request would wait for a worker."""
+        if self._pool.free_worker() is not None and not len(self._queue):
+            return 0.0
+        workers = max(self._pool.ready_count, 1)
+        ends_ms = [
+            max(0.0, self.curve.mean_ms(batch.rows) - (now_s - since_s) * 1e3)
+            for batch, since_s in self._pool.jobs()
+        ]
+        ahead = self._queue.rows_ahead(pending.priority, pending.deadline_s)
+        size = self.curve.enough_rows(self._max_rows)
+        batches, rest = divmod(ahead, size)
+        queue_ms = batches * self.curve.mean_ms(size) + (self.curve.mean_ms(rest) if rest else 0.0)
+        return min(ends_ms, default=0.0) + queue_ms / workers
 
     def _dispatch(self) -> None:
-        """Give the worker, if it is free, the request that goes next."""
-        worker = self._worker
-        while worker is not None and self._worker_ready and self._running is None:
-            pending = self._queue.pop()
-            if pending is None:
-                self._idle.set()
+        """Give free workers what goes next."""
+        while (worker := self._pool.free_worker()) is not None:
+            now_s = time.monotonic()
+            if self._again:
+                members = [member for member in self._again.popleft() if not member.done]
+            elif self._wait_for_company(worker, now_s):
                 return
-            try:
-                placed = worker.channel.inputs.write(pending.inputs)
-            except RequestError as error:
-                self.metrics.refused_total += 1
-                pending.resolve(error)
-                continue
-            pending.attempts += 1
-            pending.dispatched_s = time.monotonic()
-            self._running = pending
-            self._running_seq += 1
-            worker.run(Run(self._running_seq, placed))
+            else:
+                members = self._queue.take(now_s, self.curve, self._max_rows)
+                if not members:
+                    self._look_idle()
+                    return
+            if members:
+                rows = sum(member.rows for member in members)
+                self._run(worker, Batch(members, rows, now_s, worker.idle_since_s))
 
-    def _ran(self, worker: WorkerProcess, message: Ran) -> None:
-        pending, self._running = self._running, None
-        if pending is None or message.seq != self._running_seq:
+    def _run(self, worker: Worker[Batch], batch: Batch) -> None:
+        assert worker.process is not None
+        try:
+            placed = self._place(worker, batch.members)
+        except RequestError as error:
+            for member in batch.members:
+                self._refuse(member, error)
             return
+        for member in batch.members:
+            member.attempts += 1
+        self._pool.run(worker, batch, placed, batch.dispatched_s)
+
+    def _place(self, worker: Worker[Batch], members: list[Pending]) -> tuple[Placed, ...]:
+        """Write the members' tensors, row after row, to the worker's memory."""
+        assert worker.process is not None
+        memory = worker.process.channel.inputs
+        if len(members) == 1:
+            return memory.write(members[0].inputs)
+        return memory.write_rows(
+            [
+                [member.inputs[index] for member in members]
+                for index in range(len(members[0].inputs))
+            ]
+        )
+
+    def job_done(self, worker: Worker[Batch], job: Batch, result: Ran | RunFailed) -> None:
+        """Answer a batch's members, or find out whose fault a failure is."""
         now_s = time.monotonic()
-        if pending.done:
-            self.metrics.late_total += 1
-        else:
-            total_ms = (now_s - pending.received_s) * 1e3
-            views = worker.channel.outputs.read(message.outputs)
-            named = zip((spec.name for spec in self.manifest.outputs), views, strict=True)
-            wanted = pending.output_names
-            answer = Answer(
+        if isinstance(result, RunFailed):
+            self._halve(job.members, RequestError(ErrorCode.MODEL_FAILED, result.reason))
+            return
+        assert worker.process is not None
+        self.curve.observe(job.rows, (now_s - job.dispatched_s) * 1e3)
+        self.metrics.batch_sizes[len(job.members)] += 1
+        views = worker.process.channel.outputs.read(result.outputs)
+        start = 0
+        for member in job.members:
+            if member.done:
+                self.metrics.late_total += 1
+            else:
+                rows = slice(start, start + member.rows)
+                mine = views if len(job.members) == 1 else [view[rows] for view in views]
+                self._answer(member, job, mine, result.infer_ms, now_s)
+            start += member.rows
+
+    def _answer(
+        self, pending: Pending, batch: Batch, views: list[Array], infer_ms: float, now_s: float
+    ) -> None:
+        named = zip((spec.name for spec in self.manifest.outputs), views, strict=True)
+        wanted = pending.output_names
+        waited_ms = (batch.dispatched_s - pending.received_s) * 1e3
+        batch_ms = 0.0
+        if self._max_delay_s:
+            lone_since_s = max(pending.received_s, batch.idle_since_s)
+            batch_ms = max(0.0, batch.dispatched_s - lone_since_s) * 1e3
+        total_ms = (now_s - pending.received_s) * 1e3
+        self.metrics.record(
+            now_s,
+            PriorityClass.of(pending.priority),
+            queue_ms=waited_ms - batch_ms,
+            batch_ms=batch_ms,
+            infer_ms=infer_ms,
+            total_ms=total_ms,
+        )
+        pending.resolve(
+            Answer(
                 model=self.manifest.model,
                 version=self.manifest.version,
                 variant=self.manifest.variant,
                 outputs=[(name, view) for name, view in named if not wanted or name in wanted],
-                queue_ms=(pending.dispatched_s - pending.received_s) * 1e3,
-                infer_ms=message.infer_ms,
+                queue_ms=waited_ms,
+                infer_ms=infer_ms,
                 total_ms=total_ms,
             )
-            self.metrics.answered(now_s, total_ms, message.infer_ms)
-            pending.resolve(answer)
+        )
+
+    def _halve(self, members: list[Pending], error: RequestError) -> None:
+        """Fail a single request; run the halves of a batch again, so that the guilty one stands alone."""
+        left = [member for member in members if not member.done]
+        if len(left) == 1:
+            self.metrics.failed[error.code] += 1
+            left[0].resolve(error)
+        elif left:
+            middle = len(left) // 2
+            self._again.extend((left[:middle], left[middle:]))
+
+    def job_lost(self, job: Batch, why: str) -> None:
+        """Run a dead worker's requests again, each alone, since one of them may have killed it."""
+        for member in job.members:
+            if member.done:
+                continue
+            if self._stopping:
+                self._refuse(member, RequestError(ErrorCode.NOT_READY, why))
+            elif member.attempts < MAX_ATTEMPTS:
+                self._again.append([member])
+            else:
+                self.metrics.failed[ErrorCode.WORKER_LOST] += 1
+                member.resolve(
+                    RequestError(
+                        ErrorCode.WORKER_LOST,
+                        f"{member.attempts} workers ended with this request: {why}",
+                        hint="if it happens again, the model cannot take that input",
+                    )
+                )
         self._dispatch()
 
-    def _run_failed(self, message: RunFailed) -> None:
-        pending, self._running = self._running, None
-        if pending is not None and message.seq == self._running_seq and not pending.done:
-            self.metrics.failed_total += 1
-            pending.resolve(RequestError(ErrorCode.MODEL_FAILED, message.reason))
+    def worker_free(self) -> None:
+        """Give a worker that came free its next batch."""
+        self._dispatch()
+
+    def pool_failed(self, why: str) -> None:
+        """Refuse what waits: no worker stays alive."""
+        error = RequestError(ErrorCode.NOT_READY, f"{self.manifest.key} keeps failing: {why}")
+        for pending in [*self._queue.clear(), *(each for part in self._again for each in part)]:
+            self._refuse(pending, error)
+        self._again.clear()
+
+    def _wait_for_company(self, worker: Worker[Batch], now_s: float) -> bool:
+        """Say whether a lone request should wait for others (`max_delay_ms`, off by default)."""
+        if not self._max_delay_s or not len(self._queue):
+            return False
+        if len(self._queue) >= self.curve.enough_rows(self._max_rows):
+            return False
+        first = min(self._queue, key=lambda each: each.received_s)
+        latest_s = max(first.received_s, worker.idle_since_s) + self._max_delay_s
+        if now_s >= latest_s - _EARLY_S:
+            return False
+        if self._delay is None:
+            self._delay = self._loop.call_later(latest_s - now_s, self._delay_over)
+        return True
+
+    def _delay_over(self) -> None:
+        self._delay = None
         self._dispatch()
 
     def _expire(self, pending: Pending) -> None:
@@ -164,7 +317,7 @@ class ModelRunner:
             # Timers may fire up to 1 ms early; the clock decides.
             pending.timer = self._loop.call_later(left_s, self._expire, pending)
             return
-        where = "while the model ran" if pending is self._running else "while it waited"
+        where = "while it waited" if pending.ticket else "while the model ran"
         deadline_ms = (pending.deadline_s - pending.received_s) * 1e3
         self._refuse(
             pending,
@@ -174,199 +327,75 @@ class ModelRunner:
         )
 
     def _refuse(self, pending: Pending, error: RequestError) -> None:
-        if pending.done:
-            return
-        self.metrics.refused_total += 1
-        waiting = pending is not self._running
-        pending.resolve(error)
-        if waiting:
-            self._queue.forget()
-            if not len(self._queue) and self._running is None:
-                self._idle.set()
+        self._queue.remove(pending)
+        if not pending.done:
+            self.metrics.refused[error.code] += 1
+            pending.resolve(error)
+        self._look_idle()
 
-    # The worker's life.
+    def _look_idle(self) -> None:
+        if not self.busy:
+            self._idle.set()
+
+    # Its life.
 
     async def start(self) -> None:
-        """Start the worker and wait until its golden outputs were right.
+        """Start the workers; raises `BackendError` if the model cannot be served."""
+        await self._pool.start()
+        words = self._pool.first_words
+        assert words is not None
+        for rows, ms in words.curve:
+            self.curve.observe(rows, ms)
+        self._pool.grow(self._spec.workers or self._worker_count(words.intra_op_threads))
 
-        Raises:
-            BackendError: the model cannot be served; the runner is stopped.
-        """
-        self._spawn()
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await asyncio.shield(self._first_ready)
-        except TimeoutError as error:
-            await self.stop(drain_s=0.0)
-            raise BackendError(
-                f"{self.manifest.key}: no worker came up in {START_TIMEOUT_S:.0f} s"
-            ) from error
-        except BackendError:
-            await self.stop(drain_s=0.0)
-            raise
+    def _worker_count(self, threads: int) -> int:
+        """Return how many workers keep the cores busy; short inferences never need a second."""
+        if self.curve.mean_ms(1) < _ONE_WORKER_BELOW_MS:
+            return 1
+        return max(1, self._cores // threads)
 
     async def stop(self, drain_s: float) -> None:
-        """Refuse new requests, answer those accepted for up to `drain_s`, and end the worker."""
-        if self._respawn is not None:
-            self._respawn.cancel()
-        self.state = ModelState.STOPPING
-        self.reason = "it is being unloaded"
-        if not self._idle.is_set():
-            try:
-                async with asyncio.timeout(drain_s):
+        """Refuse new requests, answer those accepted for up to `drain_s`, and end the workers."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(drain_s):
+                while self.busy:
+                    self._idle.clear()
                     await self._idle.wait()
-            except TimeoutError:
-                pass  # What could not be drained is refused below.
-        worker, self._worker = self._worker, None
-        left = [*self._queue.clear(), *([self._running] if self._running else [])]
-        self._running = None
-        for pending in left:
-            self.metrics.refused_total += 1
-            pending.resolve(RequestError(ErrorCode.NOT_READY, f"{self.manifest.key} was unloaded"))
-        if worker is not None:
-            await worker.stop()
+        except TimeoutError:
+            pass  # What could not be drained is refused below.
+        error = RequestError(ErrorCode.NOT_READY, f"{self.manifest.key} was unloaded")
+        for pending in [*self._queue.clear(), *(each for part in self._again for each in part)]:
+            self._refuse(pending, error)
+        self._again.clear()
+        await self._pool.stop()
 
     def check(self, now_s: float) -> None:
-        """Supervise: end a worker that hangs or leaks. Called about once a second."""
-        worker = self._worker
-        if worker is None:
-            return
-        hang_s = self._serving.hang_timeout_s
-        if not self._worker_ready:
-            if now_s - self._worker_started_s > START_TIMEOUT_S:
-                worker.kill()
-        elif self._running is not None and now_s - self._running.dispatched_s > hang_s:
-            self._on_event(
-                Severity.CRITICAL,
-                "worker_hung",
-                f"{self.manifest.key}: worker {worker.pid} has not answered for {hang_s:g} s; "
-                "replaced",
-            )
-            worker.kill()
-        elif self._memory_limit_bytes is not None:
-            self._check_memory(worker, self._memory_limit_bytes)
-
-    def _check_memory(self, worker: WorkerProcess, limit_bytes: int) -> None:
-        rss_bytes = worker.rss_bytes() or 0
-        if rss_bytes > limit_bytes:
-            self._on_event(
-                Severity.WARNING,
-                "worker_over_memory",
-                f"{self.manifest.key}: worker {worker.pid} uses {rss_bytes >> 20} MiB, "
-                f"limit {limit_bytes >> 20} MiB; replaced",
-            )
-            worker.kill()
-
-    def _spawn(self) -> None:
-        self._respawn = None
-        self._worker_ready = False
-        self._worker_started_s = time.monotonic()
-        load = Load(str(self.bundle.path), self._threads)
-        half_bytes = 2 * self._serving.max_message_bytes
-        try:
-            self._worker = WorkerProcess(
-                load, half_bytes=half_bytes, on_message=self._on_message, on_exit=self._on_exit
-            )
-        except OSError as error:
-            self._lost(f"could not be started: {error.strerror}")
-
-    def _on_message(self, worker: WorkerProcess, message: FromWorker) -> None:
-        if worker is not self._worker:
-            return
-        match message:
-            case Ran():
-                self._ran(worker, message)
-            case RunFailed():
-                self._run_failed(message)
-            case Ready():
-                self._ready(worker, message)
-            case NotLoaded():
-                self._not_loaded = message.reason
-
-    def _ready(self, worker: WorkerProcess, message: Ready) -> None:
-        self._worker_ready = True
-        self.state = ModelState.READY
-        self.reason = ""
-        took = f"loaded in {message.load_ms:.0f} ms, golden self-test passed"
-        self._on_event(
-            Severity.INFO, "worker_ready", f"{self.manifest.key}: worker {worker.pid} {took}"
-        )
-        if not self._first_ready.done():
-            self._first_ready.set_result(None)
-        self._dispatch()
-
-    def _on_exit(self, worker: WorkerProcess, why: str) -> None:
-        if worker is not self._worker:
-            return
-        self._worker = None
-        if self._not_loaded:
-            why, self._not_loaded = self._not_loaded, ""
-        else:
-            why = f"worker {worker.pid} {why}"
-        self._lost(why)
-
-    def _lost(self, why: str) -> None:
-        """Put the running request back or refuse it, and plan the next worker."""
-        now_s = time.monotonic()
-        self._worker_ready = False
-        pending, self._running = self._running, None
-        if pending is not None and not pending.done:
-            self._retry(pending, why)
-        if not len(self._queue):
-            self._idle.set()
-        if self.state is ModelState.STOPPING:
-            return
-        if not self._first_ready.done():
-            self._first_ready.set_exception(BackendError(f"{self.manifest.key}: {why}"))
-            return
-        self._crashes.append(now_s)
-        recent = sum(1 for at in self._crashes if now_s - at < CRASH_WINDOW_S)
-        self.restarts += 1
-        looping = recent >= CRASH_LOOP
-        self.state = ModelState.FAILED if looping else ModelState.STARTING
-        self.reason = why
-        delay_s = 0.0 if recent <= 1 else min(MAX_BACKOFF_S, 0.1 * 2.0**recent)
-        severity = Severity.CRITICAL if looping else Severity.WARNING
-        then = f"the next starts in {delay_s:.1f} s" if delay_s else "the next starts now"
-        self._on_event(severity, "worker_lost", f"{self.manifest.key}: {why}; {then}")
-        if looping:
-            for waiting in self._queue.clear():
-                self.metrics.refused_total += 1
-                waiting.resolve(
-                    RequestError(ErrorCode.NOT_READY, f"{self.manifest.key} keeps failing: {why}")
-                )
-            self._idle.set()
-        self._respawn = self._loop.call_later(delay_s, self._spawn)
-
-    def _retry(self, pending: Pending, why: str) -> None:
-        if pending.attempts < MAX_ATTEMPTS:
-            try:
-                self._queue.push(pending)
-            except RequestError as error:
-                self.metrics.refused_total += 1
-                pending.resolve(error)
-            return
-        self.metrics.failed_total += 1
-        pending.resolve(
-            RequestError(
-                ErrorCode.WORKER_LOST,
-                f"{pending.attempts} workers ended with this request: {why}",
-                hint="if it happens again with the same input, the model cannot take that input",
-            )
-        )
+        """Supervise the workers; called about once a second."""
+        self._pool.check(now_s)
 
     # What it says of itself.
 
     @property
     def busy(self) -> bool:
         """Say whether requests wait or run."""
-        return self._running is not None or len(self._queue) > 0
+        return bool(len(self._queue) or self._again or self._pool.jobs())
+
+    @property
+    def state(self) -> ModelState:
+        """Return whether the model can answer."""
+        return ModelState.STOPPING if self._stopping else self._pool.state
+
+    @property
+    def reason(self) -> str:
+        """Return why it cannot."""
+        return "it is being unloaded" if self._stopping else self._pool.reason
 
     def sample(self, now_s: float, *, active: bool) -> ModelSample:
         """Return the model's figures now."""
         metrics = self.metrics
-        p50, p95, p99 = metrics.total.percentiles_ms(now_s, 0.50, 0.95, 0.99)
-        worker = self._worker
+        p50, p95, p99 = metrics.percentiles_ms(now_s, Phase.TOTAL, 0.50, 0.95, 0.99)
+        words = self._pool.first_words
         return ModelSample(
             model=self.manifest.model,
             version=self.manifest.version,
@@ -375,20 +404,22 @@ class ModelRunner:
             state=self.state,
             active=active,
             deadline_ms=self.deadline_ms,
-            worker_pids=(worker.pid,) if worker is not None and worker.alive else (),
-            restarts=self.restarts,
+            worker_pids=self._pool.pids(),
+            intra_op_threads=words.intra_op_threads if words else 0,
+            restarts=self._pool.restarts,
             queue_depth=len(self._queue),
-            in_flight=int(self._running is not None),
+            in_flight=sum(len(batch.members) for batch, _ in self._pool.jobs()),
             p50_ms=p50,
             p95_ms=p95,
             p99_ms=p99,
-            infer_p50_ms=metrics.infer.percentiles_ms(now_s, 0.5)[0],
-            rate_per_s=metrics.total.rate_per_s(now_s),
+            infer_p50_ms=metrics.percentiles_ms(now_s, Phase.INFER, 0.5)[0],
+            rate_per_s=metrics.rate_per_s(now_s),
             requests_total=metrics.requests_total,
-            answered_total=metrics.answered_total,
-            refused_total=metrics.refused_total,
-            failed_total=metrics.failed_total,
+            answered_total=metrics.answered.total(),
+            refused_total=metrics.refused.total(),
+            failed_total=metrics.failed.total(),
             late_total=metrics.late_total,
-            rss_bytes=worker.rss_bytes() if worker is not None else None,
+            cached_total=metrics.cached_total,
+            rss_bytes=self._pool.rss_bytes(),
             reason=self.reason,
         )

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_ONNX
 from edgeconsole.bundle.selfcheck import compare_outputs
@@ -35,6 +37,11 @@ from edgeconsole.runtime.serving.channel import (
 
 _WARM_RUNS: Final = 3
 _MAX_REASON: Final = 400
+_CURVE_RUNS: Final = 3
+_CURVE_BUDGET_MS: Final = 100.0
+_THREADS_FROM_MS: Final = 2.0
+"""Shorter inferences gain less from a second thread than its wake-up costs."""
+_THREADS_GAIN: Final = 1.6
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +57,7 @@ def main(arguments: list[str]) -> int:
     except EdgeConsoleError as error:
         channel.send(NotLoaded(str(error)[:_MAX_REASON]))
         return 0
-    channel.send(Ready(model.load_ms, model.self_test_ms))
+    channel.send(model.ready)
     return _serve(channel, model)
 
 
@@ -73,29 +80,45 @@ class ServedModel:
     """A verified, self-tested model."""
 
     def __init__(self, load: Load) -> None:
-        started = time.perf_counter()
+        started_s = time.perf_counter()
         bundle = Bundle.open(Path(load.bundle))
         bundle.verify()
         self._manifest = bundle.manifest
-        self._backend: Backend = OnnxBackend(
-            bundle.file_path(MODEL_ONNX), bundle.manifest, intra_op_threads=load.intra_op_threads
-        )
-        self.load_ms = (time.perf_counter() - started) * 1e3
-        started = time.perf_counter()
-        self._self_test(bundle)
-        self.self_test_ms = (time.perf_counter() - started) * 1e3
+        self._static = [_is_static(spec) for spec in bundle.manifest.outputs]
+        self._backend: Backend = _open(bundle, load.intra_op_threads or 1)
+        load_ms = (time.perf_counter() - started_s) * 1e3
+        started_s = time.perf_counter()
+        golden = self._self_test(bundle)
+        threads = load.intra_op_threads or self._choose_threads(bundle, golden, load.cores)
+        curve = self._measure_curve(golden, load.max_rows)
+        self_test_ms = (time.perf_counter() - started_s) * 1e3
+        self.ready = Ready(load_ms, self_test_ms, threads, curve)
 
     def run(self, channel: WorkerEnd, message: Run) -> Ran:
         """Run one batch from memory to memory."""
         inputs = channel.inputs.read(message.inputs)
-        started = time.perf_counter()
-        outputs = self._backend.run(inputs)
-        infer_ms = (time.perf_counter() - started) * 1e3
-        for spec, output in zip(self._manifest.outputs, outputs, strict=True):
+        specs = self._manifest.outputs
+        if all(self._static):
+            rows = inputs[0].shape[:1]
+            shapes = [
+                (rows + spec.shape[1:] if spec.is_batched else spec.shape, spec.datatype)
+                for spec in specs
+            ]
+            placed = channel.outputs.place(shapes)
+            outputs = channel.outputs.read(placed)
+            started_s = time.perf_counter()
+            self._backend.run_into(inputs, outputs)
+            infer_ms = (time.perf_counter() - started_s) * 1e3
+        else:
+            started_s = time.perf_counter()
+            outputs = self._backend.run(inputs)
+            infer_ms = (time.perf_counter() - started_s) * 1e3
+            placed = channel.outputs.write(outputs)
+        for spec, output in zip(specs, outputs, strict=True):
             check_output(spec, output)
-        return Ran(message.seq, infer_ms, channel.outputs.write(outputs))
+        return Ran(message.seq, infer_ms, placed)
 
-    def _self_test(self, bundle: Bundle) -> None:
+    def _self_test(self, bundle: Bundle) -> list[Array]:
         """Compare golden outputs with the model's; raises `BackendError` on any difference."""
         inputs, expected = bundle.golden()
         ordered = [inputs[spec.name] for spec in self._manifest.inputs]
@@ -105,6 +128,52 @@ class ServedModel:
         reason = compare_outputs(expected, dict(zip(names, outputs, strict=True)))
         if reason is not None:
             raise BackendError(f"the golden self-test failed: {reason}")
+        return ordered
+
+    def _choose_threads(self, bundle: Bundle, golden: list[Array], cores: int) -> int:
+        """Use all cores inside one inference only if that is worth what it takes from the rest."""
+        one_ms = self._time_ms(golden)
+        if cores < 2 or one_ms < _THREADS_FROM_MS:
+            return 1
+        alone, self._backend = self._backend, _open(bundle, cores)
+        self._backend.run(golden)
+        if self._time_ms(golden) * _THREADS_GAIN <= one_ms:
+            return cores
+        self._backend = alone
+        return 1
+
+    def _measure_curve(self, golden: list[Array], max_rows: int) -> tuple[tuple[int, float], ...]:
+        """Time batches of 1, 2, 4 … rows, for as long as that stays short."""
+        curve: list[tuple[int, float]] = []
+        rows, spent_ms = 1, 0.0
+        while rows <= max_rows and self._manifest.is_batched:
+            batch = [np.resize(array, (rows, *array.shape[1:])) for array in golden]
+            expected_ms = 2 * _CURVE_RUNS * (curve[-1][1] if curve else 0.0)
+            if spent_ms + expected_ms > _CURVE_BUDGET_MS:
+                break
+            took_ms = self._time_ms(batch)
+            spent_ms += took_ms * _CURVE_RUNS
+            curve.append((rows, took_ms))
+            rows *= 2
+        return tuple(curve) or ((1, self._time_ms(golden)),)
+
+    def _time_ms(self, inputs: list[Array]) -> float:
+        times = []
+        for _ in range(_CURVE_RUNS):
+            started_s = time.perf_counter()
+            self._backend.run(inputs)
+            times.append(time.perf_counter() - started_s)
+        return min(times) * 1e3
+
+
+def _open(bundle: Bundle, threads: int) -> Backend:
+    path = bundle.file_path(MODEL_ONNX)
+    return OnnxBackend(path, bundle.manifest, intra_op_threads=threads)
+
+
+def _is_static(spec: TensorSpec) -> bool:
+    """Say whether an output's shape follows from the number of rows."""
+    return all(dim >= 0 for dim in spec.shape[1:]) and (spec.shape[:1] != (-1,) or spec.is_batched)
 
 
 def check_output(spec: TensorSpec, output: Array) -> None:

@@ -16,7 +16,7 @@ from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.crumbs import Crumbs
 from edgeconsole.tui.widgets.footer import Keys
 from edgeconsole.tui.widgets.healthbar import HealthBar
-from edgeconsole.tui.widgets.painted import Lines
+from edgeconsole.tui.widgets.painted import Lines, put_away
 from edgeconsole.tui.widgets.prompt import Mode, Prompt
 
 LEAST_SIZE: Final = (60, 16)
@@ -101,7 +101,7 @@ class ConsoleScreen(Screen[None]):
             return
         self.query_one(HealthBar).draw(self.state, width)
         notice = self.query_one("#notice", Lines)
-        notice.display = bool(self.state.notice)
+        put_away(notice, away=not self.state.notice)
         notice.show([((f" {fmt.escape(self.state.notice)}", "crit"),)])
         self.draw_body()
         path, notes = self.crumbs()

@@ -13,13 +13,14 @@ from edgeconsole.fleet.levels import Freshness
 from edgeconsole.fleet.store import DeviceView
 from edgeconsole.tui import actions, inspector
 from edgeconsole.tui import format as fmt
-from edgeconsole.tui.chart_geometry import Window, buckets, spark
+from edgeconsole.tui.chart_geometry import Window
 from edgeconsole.tui.columns import BY_ID, Order
 from edgeconsole.tui.inspector import Place
 from edgeconsole.tui.runs import Line
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
+from edgeconsole.tui.sparks import buckets, spark
 from edgeconsole.tui.state import ConsoleState
-from edgeconsole.tui.widgets.painted import Lines
+from edgeconsole.tui.widgets.painted import Lines, put_away
 from edgeconsole.tui.widgets.table import FleetTable
 
 _SPARK_S = 60.0
@@ -90,8 +91,8 @@ class FleetScreen(ConsoleScreen):
         body.set_class(where is Place.SIDE, "-side")
         body.set_class(where is Place.LOWER, "-lower")
         empty = self.query_one("#empty", Lines)
-        empty.display = not rows
-        body.display = bool(rows)
+        put_away(empty, away=bool(rows))
+        put_away(body, away=not rows)
         if rows:
             self.table.show(rows, self.state.frame.at)
             self._draw_inspector(where)

@@ -18,6 +18,11 @@ _PREFIX: Final = "ec--"
 _TO_ASCII: Final = str.maketrans("—…°⏎↑↓⇧←→▼│·≥┤─━", "-.'r^v^<>v|.>|-=")
 
 
+def put_away(widget: Widget, *, away: bool) -> None:
+    """Hide a widget or show it, by class: a style of its own would outrank the style sheet."""
+    widget.set_class(away, "-away")
+
+
 class Painted(Widget):
     """A widget whose lines are painted by role."""
 

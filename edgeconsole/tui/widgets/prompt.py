@@ -20,7 +20,7 @@ from textual.widgets import Input
 
 from edgeconsole.tui import commands
 from edgeconsole.tui.glyphs import Glyphs
-from edgeconsole.tui.widgets.painted import Lines
+from edgeconsole.tui.widgets.painted import Lines, put_away
 
 _HISTORY = 100
 
@@ -121,7 +121,7 @@ class Prompt(Vertical):
         """Take the keyboard now, not later: the next key may be in the queue already."""
         self._mode = mode
         self._place = len(self._history[mode])
-        self.display = True
+        put_away(self, away=False)
         self.say("")
         self.query_one("#sign", Lines).show([((f" {mode.value}", "accent"),)])
         line = self.line
@@ -132,7 +132,7 @@ class Prompt(Vertical):
 
     def close(self) -> None:
         """Hide; the screen gives the keyboard to somebody else."""
-        self.display = False
+        put_away(self, away=True)
 
     @property
     def line(self) -> PromptInput:
@@ -143,7 +143,7 @@ class Prompt(Vertical):
         """Show what is wrong with the text, or nothing; it can be typed on."""
         self.line.done = False
         wrong = self.query_one("#wrong", Lines)
-        wrong.display = bool(message)
+        put_away(wrong, away=not message)
         wrong.show([((f"   {message}", "warn"),)] if message else [])
 
     def remember(self, text: str) -> None:
@@ -184,5 +184,5 @@ class Prompt(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen about every change, for filters that work while typing."""
         event.stop()
-        if self.display and not self.line.done:
+        if not self.has_class("-away") and not self.line.done:
             self.post_message(self.Edited(self._mode, self.line.value))

@@ -19,8 +19,9 @@ from textual.strip import Strip
 
 from edgeconsole.fleet.levels import Freshness
 from edgeconsole.fleet.store import DeviceView
-from edgeconsole.tui import columns
-from edgeconsole.tui.columns import Order, Placed
+from edgeconsole.tui import column_layout, columns
+from edgeconsole.tui.column_layout import Placed
+from edgeconsole.tui.columns import Order
 from edgeconsole.tui.format import fit
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line
@@ -113,7 +114,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
         self._places = {view.id: index for index, view in enumerate(rows)}
         self._place_cursor()
         if at - self._widths.looked_at >= _WIDTHS_EVERY_S:
-            self._widths = _Widths(columns.wanted(rows, self._widths.wants), at)
+            self._widths = _Widths(column_layout.wanted(rows, self._widths.wants), at)
         if len(rows) != count_before:
             self.virtual_size = Size(self.size.width, len(rows) + 1)
         self._arrange()
@@ -132,7 +133,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
 
     def _arrange(self, *, all_lines: bool = False) -> None:
         """Lay the columns out and repaint what differs from what was drawn."""
-        placed = columns.layout(self.size.width, self._widths.wants, self._pan)
+        placed = column_layout.layout(self.size.width, self._widths.wants, self._pan)
         if placed != self._placed or all_lines:
             self._placed = placed
             self._drawn.clear()
@@ -160,7 +161,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
     @property
     def can_pan(self) -> bool:
         """Whether some columns are out of sight."""
-        return columns.last_pan(self.size.width, self._widths.wants) > 0
+        return column_layout.last_pan(self.size.width, self._widths.wants) > 0
 
     # What keys do.
 
@@ -178,7 +179,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
 
     def move_columns(self, step: int) -> None:
         """Move the columns sideways, where some are out of sight."""
-        last = columns.last_pan(self.size.width, self._widths.wants)
+        last = column_layout.last_pan(self.size.width, self._widths.wants)
         self._pan = min(last, max(0, self._pan + step))
         self._arrange()
 
@@ -225,7 +226,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
         whole = columns.row_role(view)
         pointer = self.glyphs.pointer if cursor else " "
         runs = [(pointer, "accent"), (self.glyphs.mark if marked else " ", "accent")]
-        x = columns.MARGIN
+        x = column_layout.MARGIN
         for placed in self._placed:
             column, width = placed.column, placed.width
             if placed.x > x:
@@ -277,7 +278,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay the columns out anew and keep the cursor in sight."""
-        self._pan = min(self._pan, columns.last_pan(self.size.width, self._widths.wants))
+        self._pan = min(self._pan, column_layout.last_pan(self.size.width, self._widths.wants))
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
         self._arrange(all_lines=True)
         self.call_after_refresh(self._keep_in_sight)
@@ -297,6 +298,9 @@ class FleetTable(ScrollView, Painted, can_focus=True):
 
     def _click_header(self, x: int) -> None:
         for placed in self._placed:
-            if placed.x <= x < placed.x + placed.width + columns.GAP - 1 and placed.column.key:
+            if (
+                placed.x <= x < placed.x + placed.width + column_layout.GAP - 1
+                and placed.column.key
+            ):
                 self.post_message(self.Sorted(placed.column.id))
                 return
