@@ -121,7 +121,7 @@ class ModelStore:
             return msgspec.json.decode(self._active_file.read_bytes(), type=dict[str, ActiveModel])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise StoreError(
                 f"{self._active_file}: cannot be read: {error}",
                 hint="remove it; the models of device.toml become active again",

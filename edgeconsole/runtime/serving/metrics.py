@@ -53,7 +53,7 @@ class SlidingHistogram:
 
     def __init__(self) -> None:
         self._slots: list[Any] = [None] * WINDOW_S
-        self._seconds = [-1] * WINDOW_S
+        self._seconds = [-2 * WINDOW_S] * WINDOW_S
         self._older: Counts = np.zeros(BUCKETS, np.int64)
         self.sum_ms = 0.0
 

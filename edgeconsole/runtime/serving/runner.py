@@ -23,6 +23,8 @@ from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
 MAX_ATTEMPTS: Final = 2
 """A request whose worker died goes once more, to another worker; then it may be the cause."""
 _EARLY_S: Final = 0.0002
+_CAUTION: Final = 1.1
+"""A wait is the sum of many services; what is admitted must not be late for a little noise."""
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
@@ -135,7 +137,7 @@ class ModelRunner:
             self.curve.least_ms(pending.rows) if idle else self.curve.bound_ms(pending.rows)
         )
         budget_ms = (pending.deadline_s - now_s) * 1e3
-        if wait_ms + service_ms > budget_ms:
+        if wait_ms * _CAUTION + service_ms > budget_ms:
             raise RequestError(
                 ErrorCode.DEADLINE_UNREACHABLE,
                 f"an answer would take about {wait_ms + service_ms:.1f} ms, "
@@ -172,9 +174,28 @@ class ModelRunner:
                 if not members:
                     self._look_idle()
                     return
+                members = self._in_time(members, now_s)
             if members:
                 rows = sum(member.rows for member in members)
                 self._run(worker, Batch(members, rows, now_s, worker.idle_since_s))
+
+    def _in_time(self, members: list[Pending], now_s: float) -> list[Pending]:
+        """Refuse what would be late even if it ran at once: its time belongs to others."""
+        good = []
+        for member in members:
+            left_ms = (member.deadline_s - now_s) * 1e3
+            if left_ms >= self.curve.least_ms(member.rows):
+                good.append(member)
+            else:
+                self._refuse(
+                    member,
+                    RequestError(
+                        ErrorCode.DEADLINE_UNREACHABLE,
+                        f"{left_ms:.1f} ms are left when its turn came, too few to answer",
+                        estimated_wait_ms=(now_s - member.received_s) * 1e3,
+                    ),
+                )
+        return good
 
     def _run(self, worker: Worker[Batch], batch: Batch) -> None:
         assert worker.process is not None
@@ -213,8 +234,9 @@ class ModelRunner:
         views = worker.process.channel.outputs.read(result.outputs)
         start = 0
         for member in job.members:
-            if member.done:
+            if member.done or now_s > member.deadline_s:
                 self.metrics.late_total += 1
+                self._expire(member)
             else:
                 rows = slice(start, start + member.rows)
                 mine = views if len(job.members) == 1 else [view[rows] for view in views]
@@ -313,6 +335,8 @@ class ModelRunner:
 
     def _expire(self, pending: Pending) -> None:
         left_s = pending.deadline_s - time.monotonic()
+        if pending.done:
+            return
         if left_s > _EARLY_S:
             # Timers may fire up to 1 ms early; the clock decides.
             pending.timer = self._loop.call_later(left_s, self._expire, pending)
