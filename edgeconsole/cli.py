@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from edgeconsole import __version__
-from edgeconsole.commands import bundle, console, demo, infer, models, pack, top
+from edgeconsole.commands import bundle, console, demo, deploy, infer, models, pack, top
 from edgeconsole.errors import EdgeConsoleError
 
 EXIT_ERROR: Final = 2
@@ -52,6 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     console.add_arguments(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for command in (demo, top, models, infer, pack, bundle):
+    for command in (demo, top, models, deploy, infer, pack, bundle):
         command.add_parser(verbs)
     return parser

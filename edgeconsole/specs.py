@@ -215,13 +215,28 @@ class ServerConfig(_Spec, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse ports out of range and addresses other hosts can reach."""
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be 0 to 65535, got {self.port}")
-        if not is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} is not a loopback address: this version speaks without TLS and "
-                "so only to its own machine; reach it through an SSH tunnel"
-            )
+        _check_listener(self.host, self.port)
+
+
+class HttpConfig(_Spec, frozen=True):
+    """Where an agent also speaks HTTP: metrics and the Open Inference Protocol. Off without it."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        """Refuse what `ServerConfig` refuses."""
+        _check_listener(self.host, self.port)
+
+
+def _check_listener(host: str, port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must be 0 to 65535, got {port}")
+    if not is_loopback(host):
+        raise ValueError(
+            f"host {host!r} is not a loopback address: this version speaks without TLS and "
+            "so only to its own machine; reach it through an SSH tunnel"
+        )
 
 
 class QueuePolicy(StrEnum):
@@ -273,6 +288,8 @@ class EdgeAgentConfig(_Spec, frozen=True):
     state_dir: str | None = None
     """Where the agent keeps what must survive; `None`: the user's XDG state folder."""
     server: ServerConfig = ServerConfig()
+    http: HttpConfig | None = None
+    """The HTTP face; `None`: there is none."""
     serving: ServingConfig = ServingConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())

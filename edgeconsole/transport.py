@@ -108,7 +108,7 @@ def _refusal(address: str, error: InvalidStatus) -> Exception:
     status = error.response.status_code
     try:
         said = msgspec.json.decode(error.response.body or b"", type=ServerFrame)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         said = ServerFrame()
     message = f"{address} refused the connection: {said.error or f'HTTP status {status}'}"
     if status in (401, 403):

@@ -17,10 +17,12 @@ from edgeconsole.bundle.files import (
 )
 from edgeconsole.bundle.manifest import (
     CALIBRATION,
+    CODE_FILES,
     EVALUATION,
     GOLDEN,
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
+    BundleFile,
     Manifest,
     decode_manifest,
 )
@@ -46,12 +48,14 @@ class Bundle:
     path: Path
     manifest: Manifest
     digest: str
+    files: tuple[BundleFile, ...]
+    """The files that are here: all of the manifest, or what a device keeps of them."""
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
+    def open(cls, path: Path | str, *, on_device: bool = False) -> Self:
         """Open a bundle and check that its files are there with their sizes.
 
-        Raises `BundleError` for a missing folder or manifest, a malformed manifest, a linked,
+        A device's copy (`on_device`) lacks the files that run code when they are loaded. Raises `BundleError` for a missing folder or manifest, a malformed manifest, a linked,
         missing or cut file. Contents are checked by `verify` and by every method that reads them.
         """
         folder = Path(path)
@@ -62,9 +66,10 @@ class Bundle:
             )
         data = read_capped(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)
         manifest = decode_manifest(data, where=str(folder / MANIFEST_NAME))
-        for entry in manifest.files:
+        files = device_files(manifest) if on_device else manifest.files
+        for entry in files:
             check_size(folder, entry)
-        return cls(folder, manifest, hashlib.sha256(data).hexdigest())
+        return cls(folder, manifest, hashlib.sha256(data).hexdigest(), files)
 
     def verify(self) -> None:
         """Hash every file again and look for files the manifest does not list.
@@ -77,9 +82,9 @@ class Bundle:
                 f"{self.path / MANIFEST_NAME}: changed since the bundle was opened",
                 hint="open the bundle again",
             )
-        for entry in self.manifest.files:
+        for entry in self.files:
             check_hash(self.path, entry)
-        listed = {MANIFEST_NAME, *(entry.path for entry in self.manifest.files)}
+        listed = {MANIFEST_NAME, *(entry.path for entry in self.files)}
         extra = sorted(names_in(self.path) - listed)
         if extra:
             raise BundleError(
@@ -141,6 +146,11 @@ class Bundle:
         if entry.size > MAX_TENSOR_BYTES:
             raise BundleError(f"{self.path / name}: is larger than {MAX_TENSOR_BYTES} bytes")
         return decode_tensors(read_listed(self.path, entry), where=str(self.path / name))
+
+
+def device_files(manifest: Manifest) -> tuple[BundleFile, ...]:
+    """Return the files a device keeps: those that are data."""
+    return tuple(entry for entry in manifest.files if entry.path not in CODE_FILES)
 
 
 def _refuse_strangers(tensors: dict[str, Array], known: tuple[str, ...], where: str) -> None:

@@ -89,13 +89,13 @@ def _find_device(options: argparse.Namespace) -> tuple[str, str]:
 
 def _read_inputs(path: Path) -> dict[str, Array]:
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ConfigError(
-                f"{path}: is one array without a name", hint="save it with numpy.savez"
-            )
-        with file:
-            inputs = {name: file[name] for name in file.files}
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise ConfigError(
+                    f"{path}: is one array without a name", hint="save it with numpy.savez"
+                )
+            inputs = {name: arrays[name] for name in arrays.files}
         for array in inputs.values():
             Datatype.of(array.dtype)
     except FileNotFoundError as error:

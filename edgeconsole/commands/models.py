@@ -1,4 +1,4 @@
-"""`edgeconsole models|load|activate|unload`: what a device holds, and what answers there."""
+"""`edgeconsole models|load|activate|unload|rollback`: what a device holds, and what answers there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from edgeconsole.errors import ConfigError, ProtocolError
+from edgeconsole.commands.devices import find_device
+from edgeconsole.errors import ProtocolError
 from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
-from edgeconsole.fleet.inventory import find_fleet_file, load_inventory
 from edgeconsole.protocol.control import (
     ActivateModel,
     Command,
@@ -20,6 +20,7 @@ from edgeconsole.protocol.control import (
     LoadModel,
     ModelsReply,
     Reply,
+    RollBackModel,
     StoredModel,
     UnloadModel,
 )
@@ -32,7 +33,7 @@ _CHANGES: Final[dict[str, type[LoadModel | ActivateModel | UnloadModel]]] = {
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the four verbs."""
+    """Register the five verbs."""
     listing = verbs.add_parser("models", help="list the models a device holds")
     listing.add_argument("device", metavar="DEVICE", help="a device of the fleet file")
     listing.add_argument("--json", action="store_true")
@@ -41,6 +42,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "load": "start a worker for a stored model",
         "activate": "let a stored model answer to its name",
         "unload": "drain and end a model's workers",
+        "rollback": "let the bundle that answered before answer again",
     }
     for verb, text in texts.items():
         parser = verbs.add_parser(verb, help=text)
@@ -66,14 +68,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _ask(options: argparse.Namespace) -> Reply:
-    inventory = load_inventory(find_fleet_file(options.fleet))
-    device = next((each for each in inventory.spec.devices if each.id == options.device), None)
-    if device is None:
-        raise ConfigError(
-            f"{options.device!r} is not a device of {inventory.file}",
-            hint=f"devices: {', '.join(each.id for each in inventory.spec.devices)}",
-        )
-    async with ControlLink(device.url, inventory.token(device)) as link:
+    device, token = find_device(options.fleet, options.device)
+    async with ControlLink(device.url, token) as link:
         await link.hello()
         return await link.ask(_command(link.next_id(), options), LOAD_TIMEOUT_S)
 
@@ -81,6 +77,8 @@ async def _ask(options: argparse.Namespace) -> Reply:
 def _command(command_id: str, options: argparse.Namespace) -> Command:
     if options.change is None:
         return ListModels(id=command_id)
+    if options.change == "rollback":
+        return RollBackModel(id=command_id, model=options.model)
     parts = [*options.model.split("/", 2), "", ""]
     return _CHANGES[options.change](
         id=command_id, model=parts[0], version=parts[1], variant=parts[2]

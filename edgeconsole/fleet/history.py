@@ -95,7 +95,8 @@ class History:
             StoreError: it cannot be used, or a newer program wrote it.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # aiosqlite's thread outlives a failed connect, and the loop: try without it first.
+            await asyncio.to_thread(_make, self.path)
             database = await aiosqlite.connect(self.path)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{self.path}: cannot be opened: {error}") from error
@@ -238,6 +239,12 @@ class History:
         if self._database is None:
             raise StoreError(f"{self.path}: is not open")
         return self._database
+
+
+def _make(path: Path) -> None:
+    """Make the database file, if it is not there; raises what makes that impossible."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sqlite3.connect(path).close()
 
 
 def _sample_row(device_id: str, sample: DeviceSample) -> Row:

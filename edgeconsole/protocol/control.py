@@ -69,11 +69,21 @@ class LoadModel(_Command, frozen=True, tag="load"):
 
 
 class ActivateModel(_Command, frozen=True, tag="activate"):
-    """Make a stored model the one that answers to its name, loading it first if need be."""
+    """Make a stored model the one that answers to its name, loading it first if need be.
+
+    A `digest` names exactly one bundle; `version` and `variant` then do not count.
+    """
 
     model: str
     version: str = ""
     variant: str = ""
+    digest: str = ""
+
+
+class RollBackModel(_Command, frozen=True, tag="rollback"):
+    """Let the bundle that answered before the present one answer again."""
+
+    model: str
 
 
 class UnloadModel(_Command, frozen=True, tag="unload"):
@@ -92,6 +102,7 @@ Command = (
     | ListModels
     | LoadModel
     | ActivateModel
+    | RollBackModel
     | UnloadModel
 )
 

@@ -186,14 +186,23 @@ def decode_client_frame(frame: str | bytes) -> InferRequest | str:
         ) from error
     if message.cancel is not None:
         return message.cancel
+    return decode_request(message, body, base)
+
+
+def decode_request(
+    message: ClientFrame, body: memoryview | None, offset: int, *, alignment: int = ALIGNMENT
+) -> InferRequest:
+    """Return a request whose JSON part is decoded; binary tensors lie in `body` from `offset` on.
+
+    Raises `RequestError`.
+    """
     _check_request(message)
     inputs: dict[str, Array] = {}
-    offset = base
     for tensor in message.inputs:
         if tensor.name in inputs:
             raise RequestError(ErrorCode.BAD_INPUT_NAME, f"input {tensor.name!r} is given twice")
-        inputs[tensor.name], offset = _tensor_array(tensor, body, offset)
-    if body is not None and offset != len(body) and offset != _aligned(len(body)):
+        inputs[tensor.name], offset = _tensor_array(tensor, body, offset, alignment)
+    if body is not None and offset not in (len(body), _aligned(len(body), alignment)):
         raise RequestError(
             ErrorCode.BAD_DATA_SIZE,
             f"the frame has {len(body)} bytes, but its header describes {offset}",
@@ -231,7 +240,7 @@ def encode_request(
     frame: ClientFrame, inputs: Mapping[str, Array], *, binary: bool = True
 ) -> str | bytes:
     """Encode a request whose tensors are `inputs`; raises `ValueError` for a dtype V2 lacks."""
-    frame.inputs = [_wire_tensor(name, array, binary=binary) for name, array in inputs.items()]
+    frame.inputs = [wire_tensor(name, array, binary=binary) for name, array in inputs.items()]
     return _join(_encoder.encode(frame), list(inputs.values()), binary=binary)
 
 
@@ -239,7 +248,7 @@ def encode_answer(
     frame: ServerFrame, outputs: Sequence[tuple[str, Array]], *, binary: bool
 ) -> str | bytes:
     """Encode an answer with its output arrays."""
-    frame.outputs = [_wire_tensor(name, array, binary=binary) for name, array in outputs]
+    frame.outputs = [wire_tensor(name, array, binary=binary) for name, array in outputs]
     return _join(_encoder.encode(frame), [array for _, array in outputs], binary=binary)
 
 
@@ -312,7 +321,9 @@ def _split(frame: str | bytes) -> tuple[str | memoryview, memoryview | None, int
     return view[_HEADER_LENGTH.size : end], view, _aligned(end)
 
 
-def _tensor_array(tensor: WireTensor, body: memoryview | None, offset: int) -> tuple[Array, int]:
+def _tensor_array(
+    tensor: WireTensor, body: memoryview | None, offset: int, alignment: int = ALIGNMENT
+) -> tuple[Array, int]:
     """Return a tensor's array and the offset after it; sizes are checked before any allocation."""
     try:
         datatype = Datatype(tensor.datatype)
@@ -353,7 +364,10 @@ def _tensor_array(tensor: WireTensor, body: memoryview | None, offset: int) -> t
             f"tensor {tensor.name!r} needs {size} bytes at {offset}, the frame ends at {len(body)}",
         )
     raw = np.frombuffer(body[offset : offset + size], dtype=datatype.dtype)
-    return raw.reshape(tensor.shape), _aligned(offset + size)
+    if not raw.flags.aligned:
+        # One copy costs less than the first pass over an unaligned view.
+        raw = np.frombuffer(bytes(body[offset : offset + size]), dtype=datatype.dtype)
+    return raw.reshape(tensor.shape), _aligned(offset + size, alignment)
 
 
 def _from_json(tensor: WireTensor, datatype: Datatype) -> Array:
@@ -412,7 +426,8 @@ def _ragged(tensor: WireTensor) -> RequestError:
     )
 
 
-def _wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:
+def wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:
+    """Describe an array as the JSON header does, with its values unless they come as binary."""
     datatype = Datatype.of(array.dtype)
     if binary:
         return WireTensor(
@@ -439,11 +454,15 @@ def _join(header: bytes, arrays: Sequence[Array], *, binary: bool) -> str | byte
     offset = start
     for array in arrays:
         offset = _aligned(offset)
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        frame[offset : offset + array.nbytes] = little.tobytes()
+        frame[offset : offset + array.nbytes] = wire_bytes(array)
         offset += array.nbytes
     return bytes(frame)
 
 
-def _aligned(offset: int) -> int:
-    return -(-offset // ALIGNMENT) * ALIGNMENT
+def wire_bytes(array: Array) -> bytes:
+    """Return an array's values, row-major and little-endian."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+
+
+def _aligned(offset: int, alignment: int = ALIGNMENT) -> int:
+    return -(-offset // alignment) * alignment

@@ -16,11 +16,12 @@ import psutil
 from edgeconsole import __version__
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
-from edgeconsole.protocol.control import PROTOCOL_VERSION, HelloReply, StoredModel
+from edgeconsole.protocol.control import PROTOCOL_VERSION, ActivateModel, HelloReply, StoredModel
 from edgeconsole.protocol.telemetry import DeviceSample, Severity
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
+from edgeconsole.runtime.http import make_http_server
 from edgeconsole.runtime.models.store import ModelStore
 from edgeconsole.runtime.place import lock_state, write_endpoint
 from edgeconsole.runtime.server import AgentServer
@@ -45,9 +46,10 @@ class EdgeIntelligentAgent:
         self.monitor = EdgeResourceMonitor()
         self.engine = InferenceEngine(self.config, self.telemetry.record)
         self._store: ModelStore | None = None
-        self._server = AgentServer(
-            self, self.config.server, load_or_create_token(settings.token_file)
-        )
+        token = load_or_create_token(settings.token_file)
+        self._server = AgentServer(self, self.config.server, token)
+        http = self.config.http
+        self._http = None if http is None else make_http_server(self, http, token)
         self._started_s = time.monotonic()
         self._sample_seq = 0
         self._loading = True
@@ -74,13 +76,18 @@ class EdgeIntelligentAgent:
     async def _run(self, stop: asyncio.Event) -> None:
         self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
         await self._server.start()
+        if self._http is not None:
+            await self._http.start()
         write_endpoint(self.settings.state_dir, self.config.server.host, self.port)
         monitor = asyncio.create_task(self.monitor.run())
         supervisor = asyncio.create_task(self._supervise())
         stopping = asyncio.create_task(stop.wait())
         try:
+            also = "" if self._http is None else f", for HTTP on port {self._http.port}"
             self.telemetry.record(
-                Severity.INFO, "agent_started", f"agent {__version__} listens on port {self.port}"
+                Severity.INFO,
+                "agent_started",
+                f"agent {__version__} listens on port {self.port}{also}",
             )
             await self._load_configured()
             await asyncio.wait((monitor, supervisor, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +161,7 @@ class EdgeIntelligentAgent:
 
     async def models(self) -> tuple[StoredModel, ...]:
         """Return all models in the store."""
-        bundles = await asyncio.to_thread(self._models.bundles)
+        bundles = await asyncio.to_thread(self.store.bundles)
         loaded = self.engine.loaded()
         return tuple(
             StoredModel(
@@ -177,21 +184,49 @@ class EdgeIntelligentAgent:
             await self.engine.load(bundle)
             return f"{bundle.manifest.key} is loaded"
 
-    async def activate(self, model: str, version: str = "", variant: str = "") -> str:
-        """Let a stored model answer to its name; the one before it drains and ends."""
+    async def activate(self, command: ActivateModel) -> str:
+        """Let a stored model answer to its name; the one before it drains and ends.
+
+        Returns a sentence. Raises `RequestError`, `BackendError` or `StoreError`, and then the one
+        before goes on.
+        """
         async with self._changing:
-            bundle = await self._find(model, version, variant)
-            await self.engine.load(bundle)
-            await asyncio.to_thread(self._models.set_active, model, bundle.digest)
-            before = self.engine.active_digest(model)
-            self.engine.activate(bundle.digest)
-            self._not_served.pop(model, None)
-            self.telemetry.record(
-                Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
-            )
-            if before is not None and before != bundle.digest:
-                await self.engine.unload(before, drain_s=DRAIN_S)
-            return f"{bundle.manifest.key} is active"
+            if command.digest:
+                bundle = await asyncio.to_thread(self.store.get, command.digest)
+                if bundle is None or bundle.manifest.model != command.model:
+                    raise RequestError(
+                        ErrorCode.UNKNOWN_MODEL,
+                        f"the store has no {command.model!r} with digest {command.digest[:12]}…",
+                    )
+            else:
+                bundle = await self._find(command.model, command.version, command.variant)
+            return await self._activate(bundle)
+
+    async def roll_back(self, model: str) -> str:
+        """Let the bundle that answered before answer again; returns a sentence, raises as `activate`."""
+        async with self._changing:
+            recorded = (await asyncio.to_thread(self.store.active)).get(model)
+            previous = recorded.previous if recorded else None
+            bundle = await asyncio.to_thread(self.store.get, previous) if previous else None
+            if bundle is None:
+                raise RequestError(
+                    ErrorCode.CONFLICT, f"there is no earlier {model!r} to go back to"
+                )
+            return await self._activate(bundle)
+
+    async def _activate(self, bundle: Bundle) -> str:
+        model = bundle.manifest.model
+        await self.engine.load(bundle)
+        await asyncio.to_thread(self.store.set_active, model, bundle.digest)
+        before = self.engine.active_digest(model)
+        self.engine.activate(bundle.digest)
+        self._not_served.pop(model, None)
+        self.telemetry.record(
+            Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
+        )
+        if before is not None and before != bundle.digest:
+            await self.engine.unload(before, drain_s=DRAIN_S)
+        return f"{bundle.manifest.key} is active"
 
     async def unload(self, model: str, version: str = "", variant: str = "") -> str:
         """Drain and end a model's workers; returns a sentence. Raises `RequestError`."""
@@ -210,10 +245,13 @@ class EdgeIntelligentAgent:
                 self.telemetry.record(
                     Severity.INFO, "model_unloaded", f"{runner.manifest.key} was unloaded"
                 )
+            if not any(spec.model_id == model for spec in self.config.model_specs):
+                # What device.toml does not name comes back at the next start only while it is active.
+                await asyncio.to_thread(self.store.forget_active, model)
             return f"unloaded {', '.join(runner.manifest.key for runner in found)}"
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
-        bundle = await asyncio.to_thread(self._models.find, model, version, variant)
+        bundle = await asyncio.to_thread(self.store.find, model, version, variant)
         if bundle is None:
             wanted = "/".join(part for part in (model, version, variant) if part)
             raise RequestError(
@@ -224,7 +262,8 @@ class EdgeIntelligentAgent:
         return bundle
 
     @property
-    def _models(self) -> ModelStore:
+    def store(self) -> ModelStore:
+        """Return the model store; raises `RequestError` while the agent opens it."""
         if self._store is None:
             raise RequestError(ErrorCode.NOT_READY, "the agent is still starting")
         return self._store
@@ -233,9 +272,23 @@ class EdgeIntelligentAgent:
 
     async def _load_configured(self) -> None:
         async with self._changing:
-            await asyncio.gather(*(self._load_one(spec) for spec in self.config.model_specs))
+            specs = [*self.config.model_specs, *await asyncio.to_thread(self._deployed)]
+            await asyncio.gather(*(self._load_one(spec) for spec in specs))
         self._loading = False
         self._note_state()
+
+    def _deployed(self) -> list[ModelDeploymentSpec]:
+        """Return the models that were deployed and are active, beside those of the file."""
+        configured = {spec.model_id for spec in self.config.model_specs}
+        try:
+            return [
+                ModelDeploymentSpec(model_id=name)
+                for name in self.store.active()
+                if name not in configured
+            ]
+        except EdgeConsoleError as error:
+            self.telemetry.record_soon(Severity.CRITICAL, "store_damaged", str(error))
+            return []
 
     async def _load_one(self, spec: ModelDeploymentSpec) -> None:
         """Bring one configured model up; its failure is the agent's state, not its end."""
@@ -252,7 +305,7 @@ class EdgeIntelligentAgent:
 
     def _take_in(self, spec: ModelDeploymentSpec) -> Bundle:
         """Return the bundle that is to answer; what an operator activated wins over the file."""
-        store = self._models
+        store = self.store
         path = self.settings.bundle_path(spec)
         recorded = store.active().get(spec.model_id)
         if path is not None:
@@ -307,6 +360,8 @@ class EdgeIntelligentAgent:
         await asyncio.gather(
             *(self.engine.unload(digest, drain_s=DRAIN_S) for digest in self.engine.loaded())
         )
+        if self._http is not None:
+            await self._http.stop()
         await self._server.stop()
 
 

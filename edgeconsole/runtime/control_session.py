@@ -23,6 +23,7 @@ from edgeconsole.protocol.control import (
     LoadModel,
     ModelsReply,
     Reply,
+    RollBackModel,
     SamplePush,
     StatusReply,
     Subscribe,
@@ -60,7 +61,7 @@ class ControlSession:
 
     async def run(self) -> None:
         """Serve the connection until it closes."""
-        sender = asyncio.create_task(self._outbox.send_to(self._connection))
+        sender = asyncio.create_task(self._outbox.send())
         try:
             async for frame in self._connection:
                 self._outbox.reply(encode(await self._answer(frame)))
@@ -111,10 +112,9 @@ class ControlSession:
                     command.id, await agent.load(command.model, command.version, command.variant)
                 )
             case ActivateModel():
-                return Done(
-                    command.id,
-                    await agent.activate(command.model, command.version, command.variant),
-                )
+                return Done(command.id, await agent.activate(command))
+            case RollBackModel():
+                return Done(command.id, await agent.roll_back(command.model))
             case UnloadModel():
                 return Done(
                     command.id, await agent.unload(command.model, command.version, command.variant)

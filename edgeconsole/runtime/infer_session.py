@@ -46,7 +46,7 @@ class InferSession:
 
     async def run(self) -> None:
         """Serve the connection until it closes."""
-        sender = asyncio.create_task(self._outbox.send_to(self._connection))
+        sender = asyncio.create_task(self._outbox.send())
         try:
             async for frame in self._connection:
                 self._take(frame)

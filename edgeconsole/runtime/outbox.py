@@ -8,6 +8,7 @@ from collections import deque
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
 
 MAX_EVENTS: Final = 256
 """Overflow rule: the oldest event is dropped; the console asks for what it missed."""
@@ -18,9 +19,10 @@ Frame = str | bytes
 
 
 class Outbox:
-    """The frames of one connection, and the one task that sends them."""
+    """The frames of one connection. What the peer can take at once is sent at once, the rest by a task."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
         self._replies: deque[Frame] = deque()
         self._events: deque[Frame] = deque(maxlen=MAX_EVENTS)
         self._sample: Frame | None = None
@@ -33,9 +35,10 @@ class Outbox:
         return len(self._replies)
 
     def reply(self, frame: Frame) -> None:
-        """Queue a reply; whoever calls bounds how many are owed."""
-        self._replies.append(frame)
-        self._filled.set()
+        """Send or queue a reply; whoever calls bounds how many are owed."""
+        if self._replies or self._sending_since_s or not self._send_now(frame):
+            self._replies.append(frame)
+            self._filled.set()
 
     def event(self, frame: Frame) -> None:
         """Queue an event; the oldest is dropped when too many wait."""
@@ -51,8 +54,21 @@ class Outbox:
         """Return for how long the message in hand has not been taken by the peer."""
         return now_s - self._sending_since_s if self._sending_since_s else 0.0
 
-    async def send_to(self, connection: ServerConnection) -> None:
-        """Send for ever; raises `ConnectionClosed`."""
+    def _send_now(self, frame: Frame) -> bool:
+        """Send without a task's detour if nothing waits before it; says whether that was possible."""
+        connection = self._connection
+        if connection.state is not State.OPEN or connection.transport.get_write_buffer_size():
+            return False
+        if isinstance(frame, str):
+            connection.protocol.send_text(frame.encode())
+        else:
+            connection.protocol.send_binary(frame)
+        connection.send_data()
+        self._taken.set()
+        return True
+
+    async def send(self) -> None:
+        """Send what waits, for ever; raises `ConnectionClosed`."""
         while True:
             frame = self._next()
             if frame is None:
@@ -60,7 +76,7 @@ class Outbox:
                 await self._filled.wait()
                 continue
             self._sending_since_s = time.monotonic()
-            await connection.send(frame)
+            await self._connection.send(frame)
             self._sending_since_s = 0.0
             self._taken.set()
 

@@ -27,7 +27,9 @@ from edgeconsole.protocol.control import (
     SUBPROTOCOL,
 )
 from edgeconsole.protocol.inference import ServerFrame
+from edgeconsole.protocol.transfer import BUNDLE_PATH, MAX_TRANSFER_MESSAGE_BYTES
 from edgeconsole.runtime.auth import Authenticator
+from edgeconsole.runtime.bundle_session import BundleSession
 from edgeconsole.runtime.control_session import ControlSession
 from edgeconsole.runtime.infer_session import InferSession
 from edgeconsole.runtime.outbox import WRITE_DEADLINE_S, Outbox
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
 
 MAX_CONNECTIONS: Final = 64
-MAX_PER_ROOM: Final = {INFER_PATH: 56, CONTROL_PATH: 16}
+MAX_PER_ROOM: Final = {INFER_PATH: 56, CONTROL_PATH: 16, BUNDLE_PATH: 1}
 """Clients alone cannot fill the house: operators always find a place."""
+MAX_BYTES: Final = {CONTROL_PATH: MAX_CONTROL_BYTES, BUNDLE_PATH: MAX_TRANSFER_MESSAGE_BYTES}
 HARD_LIMIT_FACTOR: Final = 8
 """A message above the soft limit is refused with an error; above this multiple, with a close."""
 _OPEN_TIMEOUT_S: Final = 5.0
@@ -73,7 +76,7 @@ class AgentServer:
                 ping_interval=10,
                 ping_timeout=10,
                 close_timeout=2,
-                max_size=max(soft * HARD_LIMIT_FACTOR, MAX_CONTROL_BYTES),
+                max_size=soft * HARD_LIMIT_FACTOR,
                 max_queue=4,
             )
         except OSError as error:
@@ -143,7 +146,7 @@ class AgentServer:
                 connection,
                 HTTPStatus.NOT_FOUND,
                 ErrorCode.MALFORMED,
-                f"there is nothing at this path; use {INFER_PATH} or {CONTROL_PATH}",
+                f"there is nothing at this path; use one of {', '.join(MAX_PER_ROOM)}",
             )
         if self.connections >= MAX_CONNECTIONS or self._rooms[path] >= MAX_PER_ROOM[path]:
             return _refuse(
@@ -153,8 +156,8 @@ class AgentServer:
                 "too many connections",
                 hint="close some, or try again later",
             )
-        if path == CONTROL_PATH:
-            connection.protocol.max_message_size = MAX_CONTROL_BYTES
+        if path in MAX_BYTES:
+            connection.protocol.max_message_size = MAX_BYTES[path]
         return None
 
     def _announce(
@@ -170,14 +173,16 @@ class AgentServer:
     async def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         path = connection.request.path.partition("?")[0]
-        outbox = Outbox()
+        outbox = Outbox(connection)
         self._outboxes[connection] = outbox
         self._rooms[path] += 1
         try:
             if path == INFER_PATH:
                 await InferSession(connection, self._agent, outbox).run()
-            else:
+            elif path == CONTROL_PATH:
                 await ControlSession(connection, self._agent, outbox).run()
+            else:
+                await BundleSession(connection, self._agent).run()
         except ConnectionClosed:
             return
         finally:

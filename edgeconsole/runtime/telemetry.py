@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -28,6 +29,7 @@ class EdgeTelemetryCollector:
         self._boot_id = boot_id
         self._events: deque[DeviceEvent] = deque(maxlen=KEPT_EVENTS)
         self._seq = 0
+        self._loop = asyncio.get_running_loop()
         self._listeners: set[Callable[[DeviceEvent], None]] = set()
 
     def record(self, severity: Severity, kind: str, message: str) -> None:
@@ -46,6 +48,10 @@ class EdgeTelemetryCollector:
         _log.log(_LOG_LEVELS[severity], "%s: %s", kind, message)
         for listener in tuple(self._listeners):
             listener(event)
+
+    def record_soon(self, severity: Severity, kind: str, message: str) -> None:
+        """Record an event from a thread."""
+        self._loop.call_soon_threadsafe(self.record, severity, kind, message)
 
     def after(self, boot_id: str, seq: int) -> list[DeviceEvent]:
         """Return the kept events a console has not seen: all, if it last saw another start."""

@@ -237,14 +237,10 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         await self.open_device(event.device_id)
 
     def on_console_screen_filter_typed(self, event: ConsoleScreen.FilterTyped) -> None:
-        """Apply a filter as it is typed; a wrong one is explained and the last good one stays."""
-        prompt = self.screen.query_one(Prompt)
-        try:
-            self.state.filter = filters.parse(event.text)
-        except FilterError as error:
-            prompt.say(str(error))
-            return
-        prompt.say("")
+        """Apply a filter as it is typed; what is wrong with it is said beneath."""
+        views = self.state.frame.views
+        self.state.filter, complaint = filters.while_typing(event.text, views)
+        self.screen.query_one(Prompt).say(complaint)
         self.tick()
 
     async def on_console_screen_command_entered(self, event: ConsoleScreen.CommandEntered) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,6 +92,28 @@ def parse(text: str) -> Filter:
     """Parse a filter; raises `FilterError` naming the term that is wrong."""
     text = text.strip().removeprefix("/").strip()
     return Filter(text, tuple(_term(term) for term in text.split()))
+
+
+def while_typing(text: str, views: Iterable[DeviceView]) -> tuple[Filter, str]:
+    """Return the filter to apply to a text that is not finished, and what is wrong with it.
+
+    `temp>75` begins as the word `temp`, which no device contains; until it is finished such a last
+    term is left out, so that the rows do not vanish and come back with every letter.
+    """
+    words = text.split()
+    complaint = ""
+    try:
+        chosen = parse(text)
+        key = words[-1].lstrip("/!").casefold() if words and not text[-1:].isspace() else ""
+        begun = bool(key) and any(name.startswith(key) for name in (*WORDS, *FIGURES))
+        if not begun or any(chosen.keeps(view) for view in views):
+            return chosen, ""
+    except FilterError as error:
+        complaint = str(error)
+    try:
+        return parse(" ".join(words[:-1])), complaint
+    except FilterError:
+        return EVERYTHING, complaint
 
 
 def _term(term: str) -> Test:

@@ -32,7 +32,10 @@ ROLES: Final = (
     "mid",
     "high",
 )
-"""Every role text can have; `styles.tcss` gives each a colour as `.ec--ROLE`."""
+"""Every role text can have; the theme gives each a colour as `ec-ROLE`."""
+
+BOLD: Final = frozenset({"crit", "head", "badge"})
+ITALIC: Final = frozenset({"stale", "gone"})
 
 LEVEL_ROLES: Final = {
     Level.CRITICAL: "crit",

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from edgeconsole.tui.format import cut, width_of
 
 Run = tuple[str, str]
-"""A text and its role, such as `("95", "crit")`; `edgeconsole.tui.glyphs.ROLES` lists the roles."""
+"""A text and its role, such as `("95", "crit")`; `edgeconsole.tui.glyphs.ROLES` lists them."""
 
 Line = tuple[Run, ...]
 """One line of the screen."""

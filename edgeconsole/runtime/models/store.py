@@ -10,23 +10,23 @@ Blocking: call it from a thread once the event loop runs.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from edgeconsole.bundle import Bundle, BundleFile
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.files import open_regular
 from edgeconsole.bundle.manifest import MANIFEST_NAME
-from edgeconsole.durable import sync_folder, write_durably
+from edgeconsole.durable import write_durably
 from edgeconsole.errors import BundleError, StoreError
+from edgeconsole.runtime.models.intake import BundleIntake
 
 _CHUNK: Final = 1 << 20
-_STAGING: Final = "staging"
+_T = TypeVar("_T")
 
 
 class ActiveModel(msgspec.Struct, frozen=True):
@@ -37,13 +37,13 @@ class ActiveModel(msgspec.Struct, frozen=True):
 
 
 class ModelStore:
-    """A content-addressed store of bundles below one folder."""
+    """A content-addressed store of bundles below one folder; one agent's at a time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._objects = root / "objects"
         self._bundles = root / "bundles"
-        self._staging = root / _STAGING
+        self._staging = root / "staging"
         self._active_file = root / "active.json"
         # Two bundles may share a file: they are taken in one after the other.
         self._changing = threading.Lock()
@@ -62,31 +62,30 @@ class ModelStore:
             BundleError: the bundle is damaged.
             StoreError: the disk refused; the store is as before.
         """
-        with self._changing:
-            return self._add(path)
-
-    def _add(self, path: Path) -> tuple[Bundle, bool]:
         source = Bundle.open(path)
-        home = self._bundles / source.digest
-        if home.is_dir():
-            return Bundle.open(home), False
-        staged = self._staging / source.digest
-        try:
-            shutil.rmtree(staged, ignore_errors=True)
-            staged.mkdir(mode=0o700)
-            for file in source.manifest.files:
-                os.link(self._take_file(source.path / file.path, file), staged / file.path)
-            manifest = (source.path / MANIFEST_NAME).read_bytes()
-            if hashlib.sha256(manifest).hexdigest() != source.digest:
+        with self._changing:
+            intake = self.intake((path / MANIFEST_NAME).read_bytes())
+            if intake.digest != source.digest:
                 raise BundleError(f"{path}: the manifest changed while it was read")
-            write_durably(staged / MANIFEST_NAME, manifest, mode=0o600)
-            staged.rename(home)
-            sync_folder(self._bundles)
+            if intake.is_stored:
+                return Bundle.open(self._bundles / intake.digest, on_device=True), False
+            try:
+                return self.guarded(lambda: _copy(source.path, intake)), True
+            finally:
+                intake.abandon()
+
+    def intake(self, manifest: bytes) -> BundleIntake:
+        """Begin to take in a bundle; raises `BundleError` for a manifest that is not one."""
+        return BundleIntake(self._objects, self._bundles, self._staging, manifest)
+
+    def guarded(self, step: Callable[[], _T]) -> _T:
+        """Run a step of an intake; what the disk refuses becomes a `StoreError`."""
+        try:
+            return step()
         except OSError as error:
             raise StoreError(
-                f"{self._root}: cannot take in {source.manifest.key}: {error.strerror or error}"
+                f"{self._root}: cannot take in a bundle: {error.strerror or error}"
             ) from error
-        return Bundle.open(home), True
 
     def bundles(self) -> list[Bundle]:
         """Return all bundles that can be opened, newest first; damaged ones are left out."""
@@ -107,7 +106,7 @@ class ModelStore:
     def get(self, digest: str) -> Bundle | None:
         """Return one bundle, or `None` if it is not here or cannot be opened."""
         try:
-            return Bundle.open(self._bundles / digest)
+            return Bundle.open(self._bundles / digest, on_device=True)
         except BundleError:
             return None
 
@@ -121,7 +120,7 @@ class ModelStore:
             return msgspec.json.decode(self._active_file.read_bytes(), type=dict[str, ActiveModel])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self._active_file}: cannot be read: {error}",
                 hint="remove it; the models of device.toml become active again",
@@ -130,54 +129,40 @@ class ModelStore:
     def set_active(self, model: str, digest: str) -> None:
         """Record durably that `digest` answers to `model`, and which one did before."""
         with self._changing:
-            self._set_active(model, digest)
+            active = self.active()
+            before = active.get(model)
+            if before is not None and before.active == digest:
+                return
+            active[model] = ActiveModel(active=digest, previous=before.active if before else None)
+            self._write_active(active)
 
-    def _set_active(self, model: str, digest: str) -> None:
-        active = self.active()
-        before = active.get(model)
-        if before is not None and before.active == digest:
-            return
-        active[model] = ActiveModel(active=digest, previous=before.active if before else None)
+    def forget_active(self, model: str) -> None:
+        """Record durably that nothing answers to a model's name."""
+        with self._changing:
+            active = self.active()
+            if active.pop(model, None) is not None:
+                self._write_active(active)
+
+    def _write_active(self, active: dict[str, ActiveModel]) -> None:
         try:
             write_durably(self._active_file, msgspec.json.encode(active), mode=0o600)
         except OSError as error:
             raise StoreError(f"{self._active_file}: cannot be written: {error.strerror}") from error
 
-    def _take_file(self, source: Path, file: BundleFile) -> Path:
-        """Copy one file into `objects`, hashing what is written; returns its place there."""
-        target = self._objects / file.sha256
-        if target.exists() and target.stat().st_size == file.size:
-            return target
-        staged = self._staging / f"{file.sha256}.part"
-        digest = hashlib.sha256()
-        written = 0
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as reader, staged.open("wb") as writer:
-            while chunk := reader.read(_CHUNK):
-                written += len(chunk)
-                if written > file.size:
-                    break
-                digest.update(chunk)
-                writer.write(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-        if written != file.size or digest.hexdigest() != file.sha256:
-            staged.unlink()
-            raise BundleError(
-                f"{source}: its content is not what the manifest says "
-                f"({written} bytes, sha256 {digest.hexdigest()[:12]}…; expected {file.size} bytes, "
-                f"{file.sha256[:12]}…)",
-                hint="copy the bundle again",
-            )
-        staged.chmod(0o400)
-        staged.rename(target)
-        sync_folder(self._objects)
-        return target
-
     def _readable(self) -> Iterator[Bundle]:
         folders = [folder for folder in self._bundles.iterdir() if folder.is_dir()]
         for folder in sorted(folders, key=lambda each: each.stat().st_mtime_ns, reverse=True):
             try:
-                yield Bundle.open(folder)
+                yield Bundle.open(folder, on_device=True)
             except BundleError:
                 continue
+
+
+def _copy(source: Path, intake: BundleIntake) -> Bundle:
+    for entry in intake.wanted():
+        intake.begin(entry.path)
+        with open_regular(source / entry.path) as reader:
+            while chunk := reader.read(_CHUNK):
+                intake.write(chunk)
+        intake.end()
+    return intake.commit()

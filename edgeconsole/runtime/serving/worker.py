@@ -81,7 +81,7 @@ class ServedModel:
 
     def __init__(self, load: Load) -> None:
         started_s = time.perf_counter()
-        bundle = Bundle.open(Path(load.bundle))
+        bundle = Bundle.open(Path(load.bundle), on_device=True)
         bundle.verify()
         self._manifest = bundle.manifest
         self._static = [_is_static(spec) for spec in bundle.manifest.outputs]

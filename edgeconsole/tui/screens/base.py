@@ -38,7 +38,7 @@ class ConsoleScreen(Screen[None]):
             self.line = line
 
     class FilterTyped(Message):
-        """A filter is being typed, or was entered."""
+        """A filter is being typed."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -93,6 +93,8 @@ class ConsoleScreen(Screen[None]):
 
     def draw(self) -> None:
         """Draw the state's frame, or say that there is no room for it."""
+        if not self.query("#small"):
+            return  # The screen is being taken down; a tick came between.
         width, height = self.app.size
         small = width < LEAST_SIZE[0] or height < LEAST_SIZE[1]
         self.set_class(small, "-small")
@@ -139,14 +141,11 @@ class ConsoleScreen(Screen[None]):
             self.prompt.say("")
 
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
-        """Hand a command to the app; keep a filter and close."""
+        """Hand the line to the app: a filter is the command `:filter` with another key."""
         event.stop()
         self.prompt.remember(event.text)
-        if event.mode is Mode.COMMAND:
-            self.post_message(self.CommandEntered(event.text))
-        else:
-            self.post_message(self.FilterTyped(event.text))
-            self.close_prompt()
+        sign = "filter " if event.mode is Mode.FILTER else ""
+        self.post_message(self.CommandEntered(sign + event.text))
 
     def on_prompt_cancelled(self, event: Prompt.Cancelled) -> None:
         """Close the prompt; a filter that was being typed goes with it."""

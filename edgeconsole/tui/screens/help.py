@@ -75,7 +75,7 @@ def help_lines(state: ConsoleState, width: int) -> list[Line]:
     right = [*_commands(), *_filters(), *_shapes(state)]
     if width < 90:
         return [*left, *right]
-    return beside([(left, 44), (right, width - 44 - 4)], gap=4)
+    return beside([(left, 47), (right, width - 47 - 3)], gap=3)
 
 
 class HelpScreen(ModalScreen[None]):

@@ -28,7 +28,10 @@ class Crumbs(Lines):
         line = spread(join([tuple(crumbs), *notes], "   "), (*right, (" ", "text")), width)
         self.show([line])
 
-    async def on_click(self, event: events.Click) -> None:
-        """Go back when the crumb of an earlier screen is clicked."""
+    def on_click(self, event: events.Click) -> None:
+        """Go back when the crumb of an earlier screen is clicked.
+
+        The app does it, in its own time: waiting here for this very screen to go would never end.
+        """
         if event.x < self._back_width:
-            await self.app.run_action("act('back')")
+            self.app.call_later(self.app.run_action, "act('back')")

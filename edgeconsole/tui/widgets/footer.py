@@ -33,9 +33,9 @@ class Keys(Lines):
         self._places = tuple(places)
         self.show([tuple(runs)])
 
-    async def on_click(self, event: events.Click) -> None:
-        """Do what the key under the mouse does."""
+    def on_click(self, event: events.Click) -> None:
+        """Let the app do what the key under the mouse does."""
         for start, end, action_id in self._places:
             if start <= event.x < end:
-                await self.app.run_action(f"act({action_id!r})")
+                self.app.call_later(self.app.run_action, f"act({action_id!r})")
                 return

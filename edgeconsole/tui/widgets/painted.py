@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from edgeconsole.tui.glyphs import ASCII, BRAILLE, ROLES, Glyphs
+from edgeconsole.tui.glyphs import ASCII, BOLD, BRAILLE, ITALIC, Glyphs
 from edgeconsole.tui.runs import Line, line_width, pad
 
-_PREFIX: Final = "ec--"
-_TO_ASCII: Final = str.maketrans("—…°⏎↑↓⇧←→▼│·≥┤─━", "-.'r^v^<>v|.>|-=")
+_TO_ASCII: Final = str.maketrans("—…°⏎↑↓⇧←→▼▲▸›│·≥┤─━", "-.'r^v^<>v^>>|.>|-=")
 
 
 def put_away(widget: Widget, *, away: bool) -> None:
@@ -24,23 +24,43 @@ def put_away(widget: Widget, *, away: bool) -> None:
 
 
 class Painted(Widget):
-    """A widget whose lines are painted by role."""
+    """A widget whose lines are painted by role.
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"{_PREFIX}{role}" for role in ROLES}
+    A role's colour is the theme variable `ec-ROLE`. Component classes would do the same, but each
+    is a node of its own for the style sheet: twenty roles made opening a screen take half a second.
+    """
 
     glyphs: Glyphs = BRAILLE
+    _role_styles: dict[str, Style] | None = None
 
     def notify_style_update(self) -> None:
-        """Forget the colours of the theme before."""
-        self._role_styles: dict[str, Style] = {}
+        """Forget the colours of the theme or the background before."""
+        self._role_styles = None
         super().notify_style_update()
 
     def role_style(self, role: str) -> Style:
         """Return the colours of a role on this widget's background."""
-        styles = self._role_styles
-        if role not in styles:
-            styles[role] = self.get_component_rich_style(f"{_PREFIX}{role}")
-        return styles[role]
+        if self._role_styles is None:
+            self._role_styles = {}
+        style = self._role_styles.get(role)
+        if style is None:
+            style = self._role_styles[role] = self._new_role_style(role)
+        return style
+
+    def theme_color(self, name: str) -> Color:
+        """Return a colour of the theme, such as `crit`."""
+        return Color.parse(self.app.theme_variables[f"ec-{name}"])
+
+    def _new_role_style(self, role: str) -> Style:
+        front, back = self.theme_color(role), self.background_colors[1]
+        if role == "badge":
+            front, back = back, front
+        return Style(
+            color=front.rich_color,
+            bgcolor=back.rich_color,
+            bold=role in BOLD,
+            italic=role in ITALIC,
+        )
 
     def strip_of(self, line: Line, width: int, over: Style | None = None) -> Strip:
         """Paint a line, `width` cells wide; `over` is laid over every run."""

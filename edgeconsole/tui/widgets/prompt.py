@@ -111,7 +111,9 @@ class Prompt(Vertical):
         """Make sign, input and the line for errors."""
         with Horizontal():
             yield Lines(self._glyphs, id="sign")
-            line = PromptInput(compact=True, suggester=_Completions(self._completed))
+            line = PromptInput(
+                compact=True, select_on_focus=False, suggester=_Completions(self._completed)
+            )
             line.handle = self._handle
             line.cursor_blink = False
             yield line

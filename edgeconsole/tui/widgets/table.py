@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from rich.style import Style
 from textual import events
@@ -65,12 +64,6 @@ class _Widths:
 
 class FleetTable(ScrollView, Painted, can_focus=True):
     """All devices that pass the filter, one line each."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = Painted.COMPONENT_CLASSES | {
-        "ec--cursor",
-        "ec--header",
-        "ec--sorted",
-    }
 
     class Opened(Message):
         """A device was chosen with the mouse."""
@@ -258,7 +251,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
             role = "strong" if column.id == self.order.column else "muted"
             runs.append((fit(title, width, ">" if column.right else "<"), role))
             x = start + width
-        back = self.get_component_rich_style("ec--header").bgcolor
+        back = self.theme_color("bar").rich_color
         return self.strip_of(tuple(runs), self.size.width, Style(bgcolor=back))
 
     def render_line(self, y: int) -> Strip:
@@ -271,7 +264,7 @@ class FleetTable(ScrollView, Painted, can_focus=True):
             row = self._drawn[index] = self._row(index)
         over = None
         if row.cursor:
-            over = Style(bgcolor=self.get_component_rich_style("ec--cursor").bgcolor)
+            over = Style(bgcolor=self.theme_color("cursor").rich_color)
         return self.strip_of(row.line, self.size.width, over)
 
     # The mouse and the window.

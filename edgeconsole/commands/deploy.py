@@ -1,0 +1,82 @@
+"""`edgeconsole deploy`: bring a bundle to a device and let it answer there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.commands.devices import find_device
+from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.deploy import send_bundle
+from edgeconsole.protocol.control import ActivateModel, ListModels, ModelsReply
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb."""
+    parser = verbs.add_parser(
+        "deploy",
+        help="bring a bundle to a device and let it answer there",
+        description="Send a bundle to a device (only the files it lacks), load it, and let it answer "
+        "to its model's name. The one before it goes on until then and is what `rollback` returns to.",
+    )
+    parser.add_argument("device", metavar="DEVICE", help="a device of the fleet file")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's folder")
+    parser.add_argument("--no-activate", action="store_true", help="only store it")
+    parser.add_argument(
+        "--plan", action="store_true", help="say what would be done, and do nothing"
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Deploy the bundle."""
+    bundle = Bundle.open(options.bundle)
+    bundle.verify()
+    report = asyncio.run(_deploy(options, bundle))
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(f"{report['bundle']} {report['outcome']} on {report['device']}")
+    return 0
+
+
+async def _deploy(options: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
+    device, token = find_device(options.fleet, options.device)
+    manifest = bundle.manifest
+    sent: dict[str, int] = {}
+
+    def tell(path: str, size: int) -> None:
+        sent[path] = size
+        if not options.json:
+            print(f"sent {path}, {size} bytes", file=sys.stderr)
+
+    async with ControlLink(device.url, token) as link:
+        await link.hello()
+        if options.plan:
+            reply = await link.ask(ListModels(id=link.next_id()))
+            stored = isinstance(reply, ModelsReply) and any(
+                each.digest == bundle.digest for each in reply.models
+            )
+            outcome = "would be activated" if stored else "would be sent and activated"
+        else:
+            await send_bundle(device.url, token, bundle, tell)
+            outcome = "is stored"
+            if not options.no_activate:
+                command = ActivateModel(
+                    id=link.next_id(), model=manifest.model, digest=bundle.digest
+                )
+                await link.ask(command, LOAD_TIMEOUT_S)
+                outcome = "is active"
+    return {
+        "device": device.id,
+        "bundle": manifest.key,
+        "digest": bundle.digest,
+        "outcome": outcome,
+        "sent_bytes": sum(sent.values()),
+        "files": sent,
+    }
