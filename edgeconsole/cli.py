@@ -14,6 +14,7 @@ from typing import Final
 from edgeconsole import __version__
 from edgeconsole.commands import bundle, console, demo, deploy, infer, models, pack, top
 from edgeconsole.errors import EdgeConsoleError
+from edgeconsole.text import printable
 
 EXIT_ERROR: Final = 2
 _EXIT_INTERRUPTED: Final = 130
@@ -25,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except EdgeConsoleError as error:
-        print(f"edgeconsole: {error.message}", file=sys.stderr)
+        print(f"edgeconsole: {printable(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            print(f"  {printable(error.hint)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED

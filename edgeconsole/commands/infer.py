@@ -16,6 +16,7 @@ from edgeconsole.errors import ConfigError
 from edgeconsole.fleet.inventory import find_fleet_file, load_inventory
 from edgeconsole.protocol.inference import DEFAULT_PRIORITY
 from edgeconsole.protocol.tensors import Array, Datatype
+from edgeconsole.text import printable
 from edgeconsole.transport import read_token, token_from_environment
 
 
@@ -49,14 +50,15 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(_answer_json(result)))
         return 0
     for name, array in result.outputs.items():
-        print(f"{name} {Datatype.of(array.dtype)} {list(array.shape)}")
+        print(f"{printable(name)} {Datatype.of(array.dtype)} {list(array.shape)}")
         print(np.array2string(array, threshold=50, precision=4))
     timing = result.timing
-    print(
+    line = (
         f"{result.model}/{result.model_version}/{result.variant} on {result.device}, rung "
         f"{result.rung}: queue {timing.queue_ms:.2f} ms, infer {timing.infer_ms:.2f} ms, "
         f"total {timing.total_ms:.2f} ms, round trip {timing.round_trip_ms:.2f} ms"
     )
+    print(printable(line))
     return 0
 
 

@@ -24,6 +24,7 @@ from edgeconsole.protocol.control import (
     StoredModel,
     UnloadModel,
 )
+from edgeconsole.text import printable
 
 _CHANGES: Final[dict[str, type[LoadModel | ActivateModel | UnloadModel]]] = {
     "load": LoadModel,
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not isinstance(reply, Done):
         raise ProtocolError(f"{options.device} answered with {type(reply).__name__}")
-    print(json.dumps({"done": reply.message}) if options.json else reply.message)
+    print(json.dumps({"done": reply.message}) if options.json else printable(reply.message))
     return 0
 
 
@@ -88,6 +89,8 @@ def _command(command_id: str, options: argparse.Namespace) -> Command:
 def _print_models(models: tuple[StoredModel, ...]) -> None:
     print(f"{'MODEL':<32}{'STATE':<10}{'SIZE':>9}  DIGEST")
     for each in models:
-        key = f"{each.model}/{each.version}/{each.variant}"
+        key = printable(f"{each.model}/{each.version}/{each.variant}")
         state = "active" if each.active else "loaded" if each.loaded else "stored"
-        print(f"{key:<32}{state:<10}{each.size_bytes / 1024:>6.0f} kB  {each.digest[:12]}")
+        print(
+            f"{key:<32}{state:<10}{each.size_bytes / 1024:>6.0f} kB  {printable(each.digest[:12])}"
+        )

@@ -16,6 +16,7 @@ from edgeconsole.fleet.levels import Freshness, Level
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.fleet.store import DeviceView, FleetStore
 from edgeconsole.protocol.telemetry import Reading
+from edgeconsole.text import printable
 
 _FIRST_SAMPLE_S: Final = 3.0
 _EXIT_BY_LEVEL: Final = {Level.OK: 0, Level.WARNING: 1, Level.STALE: 1}
@@ -121,7 +122,7 @@ def _print_table(views: list[DeviceView]) -> None:
         print("  ".join(cells).rstrip())
     for view in views:
         if view.level_reason:
-            print(f"{view.id}: {_printable(view.level_reason)}", file=sys.stderr)
+            print(f"{view.id}: {printable(view.level_reason)}", file=sys.stderr)
     sys.stdout.flush()
 
 
@@ -131,7 +132,7 @@ def _row(view: DeviceView) -> tuple[str, ...]:
     return (
         view.level.name.lower(),
         view.id,
-        _printable(f"{active.model}/{active.variant}") if active else "-",
+        printable(f"{active.model}/{active.variant}") if active else "-",
         _number(active.p50_ms if active else None, 1),
         _number(active.p95_ms if active else None, 1),
         _number(active.p99_ms if active else None, 1),
@@ -144,8 +145,3 @@ def _row(view: DeviceView) -> tuple[str, ...]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _printable(text: str) -> str:
-    """Keep a device from moving the terminal's cursor."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from edgeconsole.client import EdgeClient
+from edgeconsole.demo.data import bundle_path
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.inventory import load_inventory
@@ -209,10 +210,8 @@ async def test_the_fleet_sees_an_agent_go_and_return(agents, eventually, free_po
         assert again.store.points("dev-1")
 
 
-async def test_a_damaged_model_is_said_and_the_rest_serves(agents, heldout):
-    """A model file that changed on disk is never served; the agent lives and says why."""
-    home = agents.write()
-    agents.start(home).stop()
+def damage(home):
+    """Flip a bit in the stored primary model; returns how many files that hit."""
     damaged = 0
     for file in (home / "state" / "models" / "bundles").glob("*/model.onnx"):
         if file.stat().st_size > 50_000:  # The primary.
@@ -221,7 +220,16 @@ async def test_a_damaged_model_is_said_and_the_rest_serves(agents, heldout):
             file.chmod(0o600)
             file.write_bytes(data)
             damaged += 1
-    assert damaged == 1
+    return damaged
+
+
+async def test_a_damaged_model_is_said_and_the_rest_serves(agents, heldout):
+    """A stored model that changed on disk is never served; the agent lives and says why."""
+    home = agents.write()
+    agents.start(home).stop()
+    assert damage(home) == 1
+    file = home / "device.toml"
+    file.write_text(file.read_text().replace(f'bundle = "{bundle_path("digits")}"\n', "", 1))
     agent = agents.start(home)
     sample = await status(agent)
     assert sample.state is AgentState.ERROR
@@ -232,6 +240,18 @@ async def test_a_damaged_model_is_said_and_the_rest_serves(agents, heldout):
         with pytest.raises(RequestError) as caught:
             await client.infer("digits", {"image": heldout[0][:1]})
         assert caught.value.code is ErrorCode.NOT_READY
+
+
+async def test_a_damaged_model_is_taken_in_again_where_its_bundle_is_at_hand(agents, heldout):
+    """A stored model that changed on disk is replaced at start from the bundle the file names."""
+    home = agents.write()
+    agents.start(home).stop()
+    assert damage(home) == 1
+    agent = agents.start(home)
+    assert (await status(agent)).state is not AgentState.ERROR
+    async with EdgeClient(agent.url, token=agent.token) as client:
+        result = await client.infer("digits", {"image": heldout[0][:1]})
+    assert int(result.outputs["logits"].argmax()) == heldout[1][0]
 
 
 async def test_a_flood_of_half_open_connections_leaves_room(shared_agent, heldout):

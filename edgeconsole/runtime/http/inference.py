@@ -102,6 +102,9 @@ class InferenceDoor:
         self._reading_bytes += size
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
+                if request.headers.get("Expect", "").lower() == "100-continue":
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.writer.output_size = 0  # It is no part of the answer.
                 return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error

@@ -51,7 +51,7 @@ class BundleIntake:
         missing = tuple(
             entry
             for entry in device_files(self.manifest)
-            if not (self._objects / entry.sha256).is_file()
+            if not _is_whole(self._objects / entry.sha256)
         )
         needed = int(sum(entry.size for entry in missing) * _HEADROOM)
         free = shutil.disk_usage(self._objects).free
@@ -124,3 +124,12 @@ class BundleIntake:
             self._writer.close()
             self._file = self._writer = None
         shutil.rmtree(self._staged, ignore_errors=True)
+
+
+def _is_whole(stored: Path) -> bool:
+    """Say whether an object is there and its content is what its name says."""
+    try:
+        with stored.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == stored.name
+    except FileNotFoundError:
+        return False

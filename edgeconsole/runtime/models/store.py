@@ -67,12 +67,26 @@ class ModelStore:
             intake = self.intake((path / MANIFEST_NAME).read_bytes())
             if intake.digest != source.digest:
                 raise BundleError(f"{path}: the manifest changed while it was read")
-            if intake.is_stored:
-                return Bundle.open(self._bundles / intake.digest, on_device=True), False
+            stored = self._sound(intake.digest)
+            if stored is not None:
+                return stored, False
             try:
                 return self.guarded(lambda: _copy(source.path, intake)), True
             finally:
                 intake.abandon()
+
+    def _sound(self, digest: str) -> Bundle | None:
+        """Return a stored bundle if every byte is as it should be; remove one that is not."""
+        home = self._bundles / digest
+        if not home.is_dir():
+            return None
+        try:
+            bundle = Bundle.open(home, on_device=True)
+            bundle.verify()
+        except BundleError:
+            shutil.rmtree(home)
+            return None
+        return bundle
 
     def intake(self, manifest: bytes) -> BundleIntake:
         """Begin to take in a bundle; raises `BundleError` for a manifest that is not one."""

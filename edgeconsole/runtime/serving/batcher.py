@@ -108,22 +108,17 @@ class RequestBatcher:
         """
         priority_class = PriorityClass.of(pending.priority)
         self._last_seen[priority_class] = now_s
+        waiting = self._by_class[priority_class]
         dropped = None
-        if self._by_class[priority_class] >= self._max_queue:
+        if waiting >= self._max_queue:
+            if self._policy is QueuePolicy.REJECT:
+                raise _full(f"{waiting} {priority_class} requests wait already")
             dropped = self._oldest(priority_class)
-            if self._policy is QueuePolicy.REJECT or dropped is None:
-                raise RequestError(
-                    ErrorCode.QUEUE_FULL,
-                    f"{self._by_class[priority_class]} {priority_class} requests wait already",
-                    hint="try again later, or send to another device",
-                )
+        held_bytes = self._bytes - (dropped.size_bytes if dropped else 0)
+        if held_bytes and held_bytes + pending.size_bytes > self._max_queue_bytes:
+            raise _full(f"{self._bytes >> 20} MiB of requests wait already")
+        if dropped is not None:
             self.remove(dropped)
-        if self._bytes + pending.size_bytes > self._max_queue_bytes and self._bytes:
-            raise RequestError(
-                ErrorCode.QUEUE_FULL,
-                f"{self._bytes >> 20} MiB of requests wait already",
-                hint="try again later, or send to another device",
-            )
         self._tickets += 1
         pending.ticket = self._tickets
         bisect.insort(self._lanes[pending.priority], (pending.deadline_s, pending.ticket, pending))
@@ -209,3 +204,9 @@ class RequestBatcher:
         pending.ticket = 0
         self._by_class[PriorityClass.of(pending.priority)] -= 1
         self._bytes -= pending.size_bytes
+
+
+def _full(message: str) -> RequestError:
+    return RequestError(
+        ErrorCode.QUEUE_FULL, message, hint="try again later, or send to another device"
+    )

@@ -109,8 +109,12 @@ class ModelRunner:
             raise RequestError(
                 ErrorCode.NOT_READY, f"{self.manifest.key} is {state.value}: {self._pool.reason}"
             )
-        self._admit(pending, now_s)
-        dropped = self._queue.push(pending, now_s)
+        wait_ms = self._admit(pending, now_s)
+        try:
+            dropped = self._queue.push(pending, now_s)
+        except RequestError as error:
+            error.estimated_wait_ms = wait_ms
+            raise
         if dropped is not None:
             self._refuse(
                 dropped, RequestError(ErrorCode.QUEUE_FULL, "a newer request took its place")
@@ -128,8 +132,8 @@ class ModelRunner:
         if not pending.done:
             self._refuse(pending, error)
 
-    def _admit(self, pending: Pending, now_s: float) -> None:
-        """Refuse at once what cannot be answered in time."""
+    def _admit(self, pending: Pending, now_s: float) -> float:
+        """Return the expected wait in ms; refuse at once what cannot be answered in time."""
         wait_ms = self._expected_wait_ms(pending, now_s)
         idle = wait_ms == 0.0
         # An idle worker deserves the benefit of the doubt; a queue only grows worse.
@@ -145,6 +149,7 @@ class ModelRunner:
                 hint="allow more time, or send to another device",
                 estimated_wait_ms=wait_ms,
             )
+        return wait_ms
 
     def _expected_wait_ms(self, pending: Pending, now_s: float) -> float:
         """Return how long a request would wait for a worker."""

@@ -43,6 +43,7 @@ class FleetScreen(ConsoleScreen):
         super().__init__(state)
         self._sparks: dict[tuple[object, ...], Line] = {}
         self._shown = 0
+        self._inspected: object = None
 
     def compose_body(self) -> ComposeResult:
         """Make the table, the inspector beside or below it, and the line for an empty fleet."""
@@ -104,11 +105,18 @@ class FleetScreen(ConsoleScreen):
         if where is Place.NONE or view is None:
             return
         state = self.state
+        body_size = self.query_one("#fleet-body").size
+        second = 0 if view.freshness is Freshness.LIVE else int(state.frame.at)
+        newest = state.store.events(view.id)[-1:]
+        key = (where, body_size, view.id, view.sample, view.level, second, newest)
+        if key == self._inspected:
+            return
+        self._inspected = key
         panel = self.query_one("#inspector", Lines)
         points = state.frame.points(state.store, view.id, 600)
         events = state.frame.events(state.store, view.id)
         if where is Place.SIDE:
-            size = (inspector.SIDE_WIDTH, self.query_one("#fleet-body").size.height)
+            size = (inspector.SIDE_WIDTH, body_size.height)
             lines = inspector.side(
                 view, state.frame, points, events, size=size, glyphs=state.glyphs
             )

@@ -1,0 +1,246 @@
+"""Control messages: strict towards consoles, tolerant towards agents, bounded in both directions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.control import (
+    ActivateModel,
+    AgentMessage,
+    Command,
+    Done,
+    EventPush,
+    Failed,
+    GetStatus,
+    Hello,
+    HelloReply,
+    ListModels,
+    LoadModel,
+    ModelsReply,
+    SamplePush,
+    StatusReply,
+    StoredModel,
+    Subscribe,
+    UnloadModel,
+    Unsubscribe,
+    decode_agent_message,
+    decode_command,
+    encode,
+)
+from edgeconsole.protocol.telemetry import (
+    DeviceEvent,
+    DeviceSample,
+    ModelSample,
+    ModelState,
+    Quality,
+    Reading,
+    Severity,
+)
+from edgeconsole.specs import (
+    AgentState,
+    ComputeUnits,
+    EdgeDeploymentTier,
+    EdgeDeviceSpec,
+    LatencyRequirement,
+    ThermalConstraints,
+)
+
+MODEL = ModelSample(
+    model="digits",
+    version="1",
+    variant="fp32",
+    digest="d" * 64,
+    state=ModelState.FAILED,
+    active=True,
+    deadline_ms=50.0,
+    worker_pids=(1, 2),
+    p50_ms=1.5,
+    rss_bytes=1 << 30,
+    reason="worker lost",
+)
+SAMPLE = DeviceSample(
+    device_id="d",
+    boot_id="b",
+    seq=3,
+    time_unix_s=1.75e9,
+    state=AgentState.ERROR,
+    uptime_s=12.5,
+    temp_c=Reading(71.5, "°C", "thermal_zone0", Quality.MEASURED),
+    power_w=Reading(unit="W", reason="no counter"),
+    cpu_percent=3.0,
+    memory_percent=None,
+    memory_used_bytes=None,
+    agent_rss_bytes=1 << 20,
+    connections=2,
+    models=(MODEL,),
+)
+EVENT = DeviceEvent("d", "b", 4, 1.75e9, Severity.WARNING, "worker_lost", "it ended\nbadly")
+COMMANDS: list[Command] = [
+    Hello("1", "edgeconsole", (1, 2)),
+    GetStatus("2"),
+    Subscribe("3", 0.5, "b", 9),
+    Unsubscribe("4"),
+    ListModels("5"),
+    LoadModel("6", "digits"),
+    ActivateModel("7", "digits", "1"),
+    UnloadModel("8", "digits", "1", "int8"),
+]
+MESSAGES: list[AgentMessage] = [
+    HelloReply(
+        id="1",
+        version=1,
+        agent_id="a",
+        agent_version="0.1.0",
+        boot_id="b",
+        tier=EdgeDeploymentTier.LOCAL_EDGE,
+        latency_requirement=LatencyRequirement.REAL_TIME,
+        device=EdgeDeviceSpec(
+            device_id="d",
+            compute_units=ComputeUnits(cpu_cores=4),
+            thermal_constraints=ThermalConstraints(max_temp_c=95.0),
+        ),
+        platform="Linux aarch64",
+    ),
+    StatusReply("2", SAMPLE),
+    ModelsReply("3", (StoredModel("digits", "1", "fp32", "d", "classification", 9, True, False),)),
+    Done("4", "done"),
+    Failed("5", "CONFLICT", "no", "wait"),
+    SamplePush(SAMPLE),
+    EventPush(EVENT),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: type(each).__name__)
+def test_commands_round_trip(command: Command) -> None:
+    """What a console sends is what an agent reads, of the same type."""
+    assert decode_command(encode(command)) == command
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_agent_messages_round_trip(message: AgentMessage) -> None:
+    """What an agent sends is what a console reads, as text or as bytes."""
+    frame = encode(message)
+    assert decode_agent_message(frame) == message
+    assert decode_agent_message(frame.encode()) == message
+
+
+@given(
+    st.one_of(
+        st.builds(Subscribe, st.text(), st.floats(0.1, 60.0), st.text(), st.integers(0, 2**53)),
+        st.builds(LoadModel, st.text(), st.text(), st.text(), st.text()),
+        st.builds(Hello, st.text(), st.text(), st.lists(st.integers(0, 99)).map(tuple)),
+    )
+)
+def test_any_text_in_commands_survives(command: Command) -> None:
+    """Quotes, control characters and all of Unicode pass through."""
+    assert decode_command(encode(command)) == command
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: type(each).__name__)
+def test_commands_with_unknown_fields_are_refused(command: Command) -> None:
+    """A field the agent does not know may have meant something: it is named and refused."""
+    fields = json.loads(encode(command)) | {"force": True}
+    with pytest.raises(RequestError, match="unknown field `force`") as caught:
+        decode_command(json.dumps(fields))
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+def grown(value: Any) -> Any:
+    """Return decoded JSON with a field more in every object, below `device` excepted."""
+    if isinstance(value, list):
+        return [grown(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: each if name == "device" else grown(each) for name, each in value.items()}
+    return {**inner, "new_in_the_future": [1]}
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_agent_messages_with_unknown_fields_are_understood(message: AgentMessage) -> None:
+    """An older console can watch a newer agent: what it does not know, it passes over."""
+    assert decode_agent_message(json.dumps(grown(json.loads(encode(message))))) == message
+
+
+BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
+    "binary": (encode(COMMANDS[0]).encode(), "not binary"),
+    "empty": ("", "not a valid command"),
+    "not JSON": ("{", "not a valid command"),
+    "not an object": ("[]", "Expected `object`"),
+    "no type": ('{"id":"1"}', "missing required field `type`"),
+    "unknown type": ('{"type":"reboot","id":"1"}', "reboot"),
+    "no id": ('{"type":"status"}', "missing required field `id`"),
+    "id of a wrong type": ('{"type":"status","id":1}', "$.id"),
+    "no model": ('{"type":"load","id":"1"}', "missing required field `model`"),
+    "interval of a wrong type": ('{"type":"subscribe","id":"1","interval_s":"1"}', "interval_s"),
+    "interval infinite": ('{"type":"subscribe","id":"1","interval_s":1e999}', "out of range"),
+    "interval NaN": ('{"type":"subscribe","id":"1","interval_s":NaN}', "malformed"),
+    "deep nesting": ('{"type":' + "[" * 100_000, "not a valid command"),
+    "deep nesting in an unknown field": (
+        '{"a":' + "[" * 100_000 + "]" * 100_000 + ',"type":"status","id":"1"}',
+        "not a valid command",
+    ),
+    "lone surrogate": ('{"type":"status","id":"\ud800"}', "surrogate"),
+    "an agent's message": (encode(Done("1")), "done"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COMMANDS)
+def test_bad_commands_are_refused(case: str) -> None:
+    """Whatever is wrong with a command is MALFORMED, in one line that says what and where."""
+    frame, words = BAD_COMMANDS[case]
+    with pytest.raises(RequestError) as caught:
+        decode_command(frame)
+    assert caught.value.code is ErrorCode.MALFORMED
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def changed(message: AgentMessage, *path: str | int, to: Any) -> str:
+    """Return a message's frame with one value changed."""
+    fields = json.loads(encode(message))
+    inner = fields
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = to
+    return json.dumps(fields)
+
+
+SAMPLED = SamplePush(SAMPLE)
+BAD_MESSAGES: dict[str, str | bytes] = {
+    "empty": "",
+    "not UTF-8": b'{"type":"done","id":"\xff"}',
+    "lone surrogate": '{"type":"done","id":"\ud800"}',
+    "deep nesting": '{"type":"done","new":' + "[" * 100_000,
+    "a command": encode(GetStatus("1")),
+    "deadline zero": changed(SAMPLED, "sample", "models", 0, "deadline_ms", to=0),
+    "deadline negative": changed(SAMPLED, "sample", "models", 0, "deadline_ms", to=-5.0),
+    "number too large for a database": changed(EventPush(EVENT), "event", "seq", to=2**64),
+    "number below zero": changed(EventPush(EVENT), "event", "seq", to=-1),
+    "counter too large": changed(SAMPLED, "sample", "models", 0, "late_total", to=2**63),
+    "memory below zero": changed(SAMPLED, "sample", "memory_used_bytes", to=-1),
+    "time before time": changed(SAMPLED, "sample", "time_unix_s", to=-1.0),
+    "time after all time": changed(EventPush(EVENT), "event", "time_unix_s", to=1e300),
+    "unknown state": changed(SAMPLED, "sample", "state", to="dancing"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MESSAGES)
+def test_bad_agent_messages_are_refused(case: str) -> None:
+    """What no chart or database could hold does not get past the decoder."""
+    with pytest.raises(RequestError, match="the agent's message cannot be read") as caught:
+        decode_agent_message(BAD_MESSAGES[case])
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+@pytest.mark.parametrize("message", [*COMMANDS, *MESSAGES, SAMPLE, EVENT, MODEL])
+def test_messages_cannot_be_changed(message: msgspec.Struct) -> None:
+    """What was heard stays as it was heard, whoever holds it."""
+    with pytest.raises(AttributeError):
+        setattr(message, message.__struct_fields__[0], None)
