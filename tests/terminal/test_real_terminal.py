@@ -1,0 +1,159 @@
+"""The console in real terminals, where keys come in bursts and windows change their size."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from terminals import PtyTerminal, Terminal, TmuxTerminal, tmux_installed, wait_for
+
+SCRIPT = Path(__file__).resolve().parent / "console_app.py"
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture(params=["pty", "tmux"])
+def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminal]:
+    """Open a terminal of each kind."""
+    if request.param == "tmux" and not tmux_installed():
+        pytest.skip("tmux is not installed")
+    made: Terminal = PtyTerminal() if request.param == "pty" else TmuxTerminal(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def probe(tmp_path: Path) -> Path:
+    """Name the file that `X` writes to."""
+    return tmp_path / "probe"
+
+
+@pytest.fixture
+def start(terminal: Terminal, probe: Path) -> Start:
+    """Start the console and wait until it can be seen."""
+
+    def run(fleet: str = "lab", columns: int = 120, rows: int = 40) -> Terminal:
+        command = [
+            "env",
+            f"PYTHONPATH={Path.cwd()}",
+            sys.executable,
+            str(SCRIPT),
+            str(probe),
+            fleet,
+        ]
+        terminal.start(command, columns, rows)
+        name = "[/nope]" if fleet == "hostile" else "dock-0188"
+        wait_for(terminal, lambda shown: "4 Hz" in shown and name in shown, "the console")
+        return terminal
+
+    return run
+
+
+def prompt_of(picture: str) -> str:
+    """Return what is in the prompt, with its sign."""
+    found = re.search(r"^ ([:/].*?)\s*$", picture, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def assert_left(terminal: Terminal) -> None:
+    """Check that the console ended well and gave the terminal back."""
+    picture = wait_for(terminal, lambda shown: "exit code" in shown, "the exit code")
+    assert "exit code 0" in picture
+    assert "EdgeConsole" not in picture
+    wait_for(
+        terminal, lambda shown: "icanon" in shown and "-icanon" not in shown, "a sane terminal"
+    )
+
+
+def test_q_quits_and_gives_the_terminal_back(start: Start) -> None:
+    """`q` ends with 0, and neither the alternate screen nor raw mode stay."""
+    terminal = start()
+    terminal.send("q")
+    assert_left(terminal)
+
+
+def test_ctrl_c_quits_even_from_the_prompt(start: Start) -> None:
+    """Ctrl-C is the way out wherever one is."""
+    terminal = start()
+    terminal.send("/dock")
+    wait_for(terminal, lambda picture: prompt_of(picture) == "/dock", "the filter")
+    terminal.send("\x03")
+    assert_left(terminal)
+
+
+def test_the_probe_fires_when_it_is_meant(start: Start, probe: Path) -> None:
+    """The key of the following tests does work, so that their silence means something."""
+    terminal = start()
+    terminal.send("X")
+    wait_for(terminal, lambda _: probe.exists(), "the probe")
+    assert probe.read_text() == "fired\n"
+
+
+@pytest.mark.parametrize("sign", [":", "/"])
+def test_type_ahead_goes_to_the_prompt(start: Start, probe: Path, sign: str) -> None:
+    """A sign and keys with a meaning, written at once, all arrive in the prompt and do nothing."""
+    terminal = start()
+    terminal.send(f"{sign}Xqzs pXX")
+    picture = wait_for(terminal, lambda shown: "pXX" in prompt_of(shown), "the text")
+    assert prompt_of(picture) == f"{sign}Xqzs pXX"
+    assert "PAUSED" not in picture
+    terminal.send("\x1b")
+    wait_for(terminal, lambda shown: prompt_of(shown) == "", "the prompt gone")
+    terminal.send("q")
+    assert_left(terminal)
+    assert not probe.exists()
+
+
+def test_a_command_written_at_once_runs(start: Start, probe: Path) -> None:
+    """`:device NAME` and Enter in one write open the device and fire nothing."""
+    terminal = start()
+    terminal.send(":device cart-0001\r")
+    wait_for(terminal, lambda shown: "fleet › cart-0001" in shown, "the device")
+    assert not probe.exists()
+
+
+def test_keys_behind_an_opening_screen_change_nothing(start: Start, probe: Path) -> None:
+    """What is typed behind Enter or `?` was not meant for the screen that opens."""
+    terminal = start()
+    terminal.send("\rXX")
+    wait_for(terminal, lambda shown: "fleet › dock-0188" in shown, "the device")
+    terminal.send("?XX")
+    wait_for(terminal, lambda shown: "Esc closes" in shown, "the help")
+    terminal.send("\x1b")
+    wait_for(terminal, lambda shown: "Esc closes" not in shown, "the help gone")
+    terminal.send(":fleet\rXX")
+    wait_for(terminal, lambda shown: "worst first" in shown, "the fleet")
+    terminal.send("/cart\rXX")
+    wait_for(terminal, lambda shown: "2 of 10" in shown and not prompt_of(shown), "the filter")
+    terminal.send("q")
+    assert_left(terminal)
+    assert not probe.exists()
+
+
+def test_resizing_is_live(start: Start) -> None:
+    """The columns follow the window; a window too small says what is needed."""
+    terminal = start()
+    wait_for(terminal, lambda shown: "p50" in shown, "the columns")
+    terminal.resize(80, 24)
+    wait_for(terminal, lambda shown: "p50" not in shown and "p99" in shown, "fewer columns")
+    terminal.resize(50, 12)
+    message = ("too small", "50x12", "60x16")
+    picture = wait_for(
+        terminal, lambda shown: all(part in shown for part in message), "the message"
+    )
+    assert "dock-0188" not in picture
+    terminal.resize(200, 50)
+    wait_for(terminal, lambda shown: "mem%" in shown and "latency ms" in shown, "all columns")
+
+
+def test_hostile_texts_do_not_reach_the_terminal(start: Start) -> None:
+    """Escapes and markup in device texts are shown, not obeyed."""
+    terminal = start("hostile")
+    names = ("[/nope]", "\\x1b[31m")
+    wait_for(terminal, lambda shown: all(name in shown for name in names), "the names")
+    terminal.send("\r")
+    wait_for(terminal, lambda shown: "fleet › " in shown, "the device")
+    terminal.send("q")
+    assert_left(terminal)

@@ -1,0 +1,62 @@
+"""What the console may import, seen in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgeconsole.tui
+
+PURE = (
+    "actions",
+    "chart_geometry",
+    "charts",
+    "column_layout",
+    "columns",
+    "commands",
+    "device_lines",
+    "filter",
+    "format",
+    "frame",
+    "gauges",
+    "glyphs",
+    "inspector",
+    "runs",
+    "scales",
+    "service",
+    "sparks",
+    "state",
+    "summary",
+    "tabular",
+)
+
+
+def loaded_by(module: str) -> set[str]:
+    """Return the names of all modules that are loaded once one is."""
+    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=30
+    )
+    return set(done.stdout.split())
+
+
+def test_pure_modules_do_not_load_textual() -> None:
+    """Everything that computes text works without a terminal library."""
+    modules = ", ".join(f"edgeconsole.tui.{name}" for name in PURE)
+    assert "textual" not in loaded_by(modules)
+
+
+def test_the_list_of_pure_modules_is_complete() -> None:
+    """A new module is either here or draws on the screen."""
+    folder = Path(edgeconsole.tui.__path__[0])
+    names = {path.stem for path in folder.glob("*.py")} - {"__init__", "app", "theme"}
+    assert names == set(PURE)
+
+
+@pytest.mark.parametrize("package", ["torch", "onnxruntime", "edgeconsole.runtime"])
+def test_the_console_never_loads_an_engine(package: str) -> None:
+    """The console renders; it never runs models."""
+    assert package not in loaded_by("edgeconsole.tui.app")

@@ -1,0 +1,66 @@
+"""How both screens look; a changed picture has to be looked at and accepted by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from driving import make_app
+from fleets import Clock, empty, hostile, lab, many, single, stale
+from textual.pilot import Pilot
+
+from edgeconsole.fleet.store import FleetStore
+
+Compare = Callable[..., bool]
+Fleet = Callable[[], tuple[FleetStore, Clock]]
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def look(
+    snap_compare: Compare, fleet: tuple[FleetStore, Clock], size: tuple[int, int], *keys: str
+) -> bool:
+    """Compare what is shown after some keys with the accepted picture."""
+    app = make_app(fleet, refresh_hz=1)
+
+    async def settle(pilot: Pilot[int]) -> None:
+        await pilot.pause()
+        await pilot.press(*keys)
+        await pilot.pause()
+        app.tick()
+        await pilot.pause()
+
+    return snap_compare(app, terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_fleet(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The Fleet screen with ten devices."""
+    assert look(snap_compare, lab(), size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_device(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The Device screen with a critical device."""
+    assert look(snap_compare, single(), size)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "size", "keys"),
+    [
+        pytest.param(stale, (120, 40), (), id="stale-fleet"),
+        pytest.param(stale, (120, 40), ("enter",), id="stale-device"),
+        pytest.param(empty, (80, 24), (), id="empty-fleet"),
+        pytest.param(hostile, (120, 40), (), id="hostile-fleet"),
+        pytest.param(hostile, (120, 40), ("enter",), id="hostile-device"),
+        pytest.param(lab, (120, 40), ("colon", "d", "e"), id="command"),
+        pytest.param(lab, (100, 30), ("question_mark",), id="help"),
+        pytest.param(lambda: many(1_000, 2), (120, 40), (), id="thousand"),
+        pytest.param(lab, (50, 12), (), id="too-small"),
+    ],
+)
+def test_special_cases(
+    snap_compare: Compare, fleet: Fleet, size: tuple[int, int], keys: tuple[str, ...]
+) -> None:
+    """Old data, no data, hostile data, a prompt, the help, many devices, no room."""
+    assert look(snap_compare, fleet(), size, *keys)
