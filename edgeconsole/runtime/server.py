@@ -6,19 +6,17 @@ the library leaves to its user (connection caps, write deadlines).
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from edgeconsole.errors import ConfigError, ErrorCode
+from edgeconsole.errors import ConfigError, ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     CONTROL_PATH,
     INFER_PATH,
@@ -26,11 +24,11 @@ from edgeconsole.protocol.control import (
     MAX_MESSAGE_HEADER,
     SUBPROTOCOL,
 )
-from edgeconsole.protocol.inference import ServerFrame
+from edgeconsole.protocol.inference import encode_error
 from edgeconsole.protocol.transfer import BUNDLE_PATH, MAX_TRANSFER_MESSAGE_BYTES
-from edgeconsole.runtime.auth import Authenticator
 from edgeconsole.runtime.bundle_session import BundleSession
 from edgeconsole.runtime.control_session import ControlSession
+from edgeconsole.runtime.door import Door
 from edgeconsole.runtime.infer_session import InferSession
 from edgeconsole.runtime.outbox import WRITE_DEADLINE_S, Outbox
 from edgeconsole.specs import ServerConfig
@@ -44,6 +42,10 @@ MAX_PER_ROOM: Final = {INFER_PATH: 56, CONTROL_PATH: 16, BUNDLE_PATH: 1}
 MAX_BYTES: Final = {CONTROL_PATH: MAX_CONTROL_BYTES, BUNDLE_PATH: MAX_TRANSFER_MESSAGE_BYTES}
 HARD_LIMIT_FACTOR: Final = 8
 """A message above the soft limit is refused with an error; above this multiple, with a close."""
+_STATUS: Final = {
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+}
 _OPEN_TIMEOUT_S: Final = 5.0
 
 
@@ -53,11 +55,10 @@ class AgentServer:
     def __init__(self, agent: EdgeIntelligentAgent, config: ServerConfig, token: str) -> None:
         self._agent = agent
         self._config = config
-        self._auth = Authenticator(token)
+        self._door = Door(config.host, token)
         self._server: Server | None = None
         self._outboxes: dict[ServerConnection, Outbox] = {}
         self._rooms = dict.fromkeys(MAX_PER_ROOM, 0)
-        self._hosts = {"localhost", "127.0.0.1", "[::1]", config.host.lower()}
 
     async def start(self) -> None:
         """Listen; raises `ConfigError` if the address cannot be used."""
@@ -114,48 +115,25 @@ class AgentServer:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Let a handshake through (`None`) or refuse it with a typed error."""
         path = request.path.partition("?")[0]
-        if "Origin" in request.headers:
-            # No browser page has business here: same-origin does not apply to websockets.
-            return _refuse(
-                connection,
-                HTTPStatus.FORBIDDEN,
-                ErrorCode.FORBIDDEN,
-                "connections from web pages (with an Origin header) are refused",
+        headers = request.headers
+        try:
+            self._door.check_origin(has_origin="Origin" in headers, hosts=headers.get_all("Host"))
+            await self._door.check_token(
+                headers.get_all("Authorization"), str(connection.remote_address[0])
             )
-        if not all(self._known_host(host) for host in request.headers.get_all("Host")):
-            return _refuse(
-                connection,
-                HTTPStatus.FORBIDDEN,
-                ErrorCode.FORBIDDEN,
-                "the Host header does not name this agent",
-            )
-        if not self._auth.accepts(request.headers.get_all("Authorization")):
-            delay_s = self._auth.failed(str(connection.remote_address[0]))
-            await asyncio.sleep(delay_s)
-            refusal = _refuse(
-                connection,
-                HTTPStatus.UNAUTHORIZED,
-                ErrorCode.UNAUTHENTICATED,
-                "the token is missing or wrong",
-                hint="send 'Authorization: Bearer TOKEN' with the agent's token file's content",
-            )
-            refusal.headers["WWW-Authenticate"] = "Bearer"
-            return refusal
+        except RequestError as error:
+            return _refuse(connection, _STATUS[error.code], error)
         if path not in self._rooms:
+            paths = ", ".join(MAX_PER_ROOM)
+            unknown = f"there is nothing at this path; use one of {paths}"
             return _refuse(
-                connection,
-                HTTPStatus.NOT_FOUND,
-                ErrorCode.MALFORMED,
-                f"there is nothing at this path; use one of {', '.join(MAX_PER_ROOM)}",
+                connection, HTTPStatus.NOT_FOUND, RequestError(ErrorCode.MALFORMED, unknown)
             )
         if self.connections >= MAX_CONNECTIONS or self._rooms[path] >= MAX_PER_ROOM[path]:
-            return _refuse(
-                connection,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                ErrorCode.QUEUE_FULL,
-                "too many connections",
-                hint="close some, or try again later",
+            full = RequestError(
+                ErrorCode.QUEUE_FULL, "too many connections", hint="close some, or try again later"
             )
+            return _refuse(connection, HTTPStatus.SERVICE_UNAVAILABLE, full)
         if path in MAX_BYTES:
             connection.protocol.max_message_size = MAX_BYTES[path]
         return None
@@ -165,10 +143,6 @@ class AgentServer:
     ) -> None:
         """Tell clients how large a message may be, so that they need not find out."""
         response.headers[MAX_MESSAGE_HEADER] = str(self._agent.config.serving.max_message_bytes)
-
-    def _known_host(self, host: str) -> bool:
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        return name.lower() in self._hosts
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -201,16 +175,10 @@ def _select_subprotocol(
     raise NegotiationError(f"this agent speaks {SUBPROTOCOL}")
 
 
-def _refuse(
-    connection: ServerConnection,
-    status: HTTPStatus,
-    code: ErrorCode,
-    message: str,
-    *,
-    hint: str = "",
-) -> Response:
-    body = msgspec.json.encode(ServerFrame(error=message, code=code.value, hint=hint)).decode()
-    response = connection.respond(status, body + "\n")
+def _refuse(connection: ServerConnection, status: HTTPStatus, error: RequestError) -> Response:
+    response = connection.respond(status, encode_error("", error) + "\n")
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = "application/json"
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,8 @@ class ChartSpec:
     reach: float
     empty: str
     """What to say when there is nothing to draw."""
+    most: float = math.inf
+    """What no value exceeds."""
 
 
 def window_for(points: Sequence[Point], now: float) -> Window:
@@ -88,7 +91,7 @@ def load(points: Sequence[Point]) -> ChartSpec:
         _series("low", points, lambda point: point.memory_percent),
         _series("high", points, lambda point: point.cpu_percent),
     )
-    return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say")
+    return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say", most=100.0)
 
 
 def _missing(view: DeviceView, what: str) -> str:
@@ -110,7 +113,13 @@ def draw(spec: ChartSpec, window: Window, size: tuple[int, int], glyphs: Glyphs)
         return [crop(spec.title, width), *blank]
     intervals = max(1, min(6, (body_height - 2) // 2))
     scale = scale_for(
-        spec.series, spec.limits, intervals, low=spec.low, span=spec.span, reach=spec.reach
+        spec.series,
+        spec.limits,
+        intervals,
+        low=spec.low,
+        span=spec.span,
+        reach=spec.reach,
+        most=spec.most,
     )
     body = chart(spec.series, spec.limits, scale, window, (width, body_height), glyphs=glyphs)
     return [crop(spec.title, width), *body]

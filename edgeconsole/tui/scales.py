@@ -69,6 +69,7 @@ def scale_for(
     low: float | None = 0.0,
     span: float = 1.0,
     reach: float = 1.5,
+    most: float = math.inf,
 ) -> Scale:
     """Choose an axis for some curves.
 
@@ -78,6 +79,7 @@ def scale_for(
         intervals: How many steps there is room for.
         low: Where the axis starts; `None`: near the smallest value.
         span: The least height of the axis, so that noise does not look like an emergency.
+        most: What no value exceeds, such as 100 %.
         reach: How far above the data, in data heights, a limit may be and still be on the chart.
     """
     known = [
@@ -86,11 +88,11 @@ def scale_for(
         for _, value in curve.points
         if value is not None and math.isfinite(value)
     ]
-    most = max(known, default=0.0 if low is not None else span)
+    highest = max(known, default=0.0 if low is not None else span)
     least = low if low is not None else min(known, default=0.0)
     if low is None:
         least = max(0.0, least - span * 0.1)
-    top = max(most + (most - least) * 0.05, least + span)
+    top = min(max(highest + (highest - least) * 0.05, least + span), most)
     height = top - least
     for limit in limits:
         if limit.level <= top + reach * height:

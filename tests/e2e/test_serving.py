@@ -220,12 +220,15 @@ async def test_an_id_in_flight_cannot_be_used_again(agents, heldout):
 
 
 async def test_a_short_deadline_is_refused_not_answered_late(shared_agent, heldout):
-    """A deadline nobody can meet gives DEADLINE_EXCEEDED, and the connection lives."""
+    """A deadline nobody can meet is refused by its name, and the connection lives."""
     image = np.repeat(heldout[0][:1], 512, axis=0)
     async with EdgeClient(shared_agent.url, token=shared_agent.token) as client:
         with pytest.raises(RequestError) as caught:
             await client.infer("digits", {"image": image}, deadline_ms=0.01)
-        assert caught.value.code is ErrorCode.DEADLINE_EXCEEDED
+        assert caught.value.code in (
+            ErrorCode.DEADLINE_EXCEEDED,
+            ErrorCode.DEADLINE_UNREACHABLE,
+        )
         await client.infer("digits", {"image": image[:1]})
 
 

@@ -2,7 +2,7 @@
 
 The binary tensor extension puts the JSON part's length in the header `Inference-Header-Content-Length`
 and the tensors right after the JSON, in its order, without padding. Tensors are decoded and checked by
-the websocket's codec.
+the websocket's codec. `priority` means what it means there, 10 goes first; Triton counts the other way.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.protocol.tensors import TensorSpec
 from edgeconsole.runtime.serving.engine import InferenceEngine
-from edgeconsole.runtime.serving.runner import ModelRunner
 from edgeconsole.specs import AgentState
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def server_ready(agent: EdgeIntelligentAgent) -> Readiness:
 
 def model_metadata(engine: InferenceEngine, name: str, version: str) -> ModelMetadata:
     """Return a loaded model's inputs and outputs; raises `RequestError`."""
-    manifest = find_runner(engine, name, version).manifest
+    manifest = engine.route(name, version).manifest
     versions = {
         runner.manifest.version
         for runner in engine.loaded().values()
@@ -94,7 +93,7 @@ def model_metadata(engine: InferenceEngine, name: str, version: str) -> ModelMet
 
 def model_ready(engine: InferenceEngine, name: str, version: str) -> Readiness:
     """Return that a model can answer; raises `RequestError` otherwise."""
-    runner = find_runner(engine, name, version)
+    runner = engine.route(name, version)
     if runner.state is not ModelState.READY:
         raise RequestError(
             ErrorCode.NOT_READY,
@@ -102,23 +101,6 @@ def model_ready(engine: InferenceEngine, name: str, version: str) -> Readiness:
             hint="try again later",
         )
     return Readiness(name=name, version=runner.manifest.version, ready=True)
-
-
-def find_runner(engine: InferenceEngine, name: str, version: str) -> ModelRunner:
-    """Return the loaded bundle that requests for a name and version reach; raises `RequestError`."""
-    loaded = engine.loaded()
-    active = loaded.get(engine.active_digest(name) or "")
-    if active is not None and version in ("", active.manifest.version):
-        return active
-    for runner in loaded.values():
-        if version and (runner.manifest.model, runner.manifest.version) == (name, version):
-            return runner
-    what = f"{name!r} version {version!r}" if version else repr(name)
-    raise RequestError(
-        ErrorCode.UNKNOWN_MODEL,
-        f"no loaded model answers to {what}",
-        hint="POST /v2/repository/index says what there is",
-    )
 
 
 async def repository_index(agent: EdgeIntelligentAgent, body: bytes) -> list[IndexEntry]:

@@ -108,7 +108,7 @@ def read_model(runner: ModelRunner, snapshot: Snapshot, now_s: float) -> None:
         (metrics.COALESCED, figures.coalesced_total),
         (metrics.QUEUE_DEPTH, sample.queue_depth),
         (metrics.IN_FLIGHT, sample.in_flight),
-        (metrics.WORKERS_READY, runner._pool.ready_count),  # noqa: SLF001 - the runner has no word for it yet
+        (metrics.WORKERS_READY, runner.workers_ready),
         (metrics.WORKER_RESTARTS, sample.restarts),
     ):
         snapshot.add(metric, labels, float(value))

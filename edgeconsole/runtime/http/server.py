@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from edgeconsole.errors import ConfigError, ErrorCode, RequestError
+from edgeconsole.runtime.door import Door
 from edgeconsole.runtime.http import models
 from edgeconsole.runtime.http.connection import MAX_INFER_CONNECTIONS, ConnectionFactory
 from edgeconsole.runtime.http.exposition import MetricsPage
-from edgeconsole.runtime.http.guard import Guard
 from edgeconsole.runtime.http.inference import InferenceDoor
 from edgeconsole.runtime.http.replies import (
     HttpError,
@@ -39,8 +39,8 @@ class HttpServer:
     def __init__(self, agent: EdgeIntelligentAgent, config: HttpConfig, token: str) -> None:
         self._agent = agent
         self._config = config
-        self._guard = Guard(config.host, token)
-        self._door = InferenceDoor(agent)
+        self._door = Door(config.host, token)
+        self._inference = InferenceDoor(agent)
         self._metrics = MetricsPage(agent)
         self._connections: ConnectionFactory | None = None
         self._listener: asyncio.Server | None = None
@@ -86,10 +86,14 @@ class HttpServer:
     async def _handle(self, request: BaseRequest) -> web.Response:
         """Answer one request; every refusal is typed, and none carries a stack trace."""
         try:
-            self._guard.check_origin(request)
+            self._door.check_origin(
+                has_origin="Origin" in request.headers, hosts=request.headers.getall("Host", [])
+            )
             segments = tuple(request.path.strip("/").split("/"))
             if segments != _LIVE:
-                await self._guard.check_token(request)
+                await self._door.check_token(
+                    request.headers.getall("Authorization", []), str(request.remote)
+                )
             return await self._answer(request, segments)
         except RequestError as error:
             return error_response(error)
@@ -148,7 +152,7 @@ class HttpServer:
             response = error_response(refusal)
             response.force_close()
             return response
-        return await self._door.infer(request, model, version)
+        return await self._inference.infer(request, model, version)
 
     async def _index(self, request: BaseRequest) -> web.Response:
         if (request.content_length or 0) > models.MAX_INDEX_BODY_BYTES:

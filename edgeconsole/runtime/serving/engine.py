@@ -44,7 +44,7 @@ class InferenceEngine:
         received_s = time.monotonic()
         if not self.accepting:
             raise RequestError(ErrorCode.SHUTTING_DOWN, "the agent is draining")
-        runner = self._route(request.model_name, request.model_version)
+        runner = self.route(request.model_name, request.model_version)
         manifest = runner.manifest
         inputs = check_inputs(manifest, request)
         deadline_ms = request.deadline_ms or runner.deadline_ms
@@ -144,7 +144,12 @@ class InferenceEngine:
         ]
         return tuple(sorted(samples, key=lambda each: (not each.active, each.model, each.version)))
 
-    def _route(self, model: str, version: str) -> ModelRunner:
+    def route(self, model: str, version: str) -> ModelRunner:
+        """Return the loaded bundle that requests for a name and version reach.
+
+        Raises:
+            RequestError: NOT_READY for a configured model, UNKNOWN_MODEL otherwise.
+        """
         digest = self._active.get(model)
         if digest is not None and version in ("", self._runners[digest].manifest.version):
             return self._runners[digest]

@@ -411,6 +411,11 @@ class ModelRunner:
         return bool(len(self._queue) or self._again or self._pool.jobs())
 
     @property
+    def workers_ready(self) -> int:
+        """Return how many workers serve now."""
+        return self._pool.ready_count
+
+    @property
     def state(self) -> ModelState:
         """Return whether the model can answer."""
         return ModelState.STOPPING if self._stopping else self._pool.state
