@@ -34,6 +34,7 @@ MAX_RANK: Final = 16
 MAX_ELEMENTS: Final = 1 << 31
 """More than any message can hold; a dimension of 0 counts as 1 here, as numpy has it."""
 _HEADER_LENGTH: Final = struct.Struct("<I")
+_PADDING: Final = bytes(ALIGNMENT)
 _JSON_TYPES: Final[dict[str, frozenset[type]]] = {
     "f": frozenset({int, float}),
     "i": frozenset({int}),
@@ -444,24 +445,19 @@ def wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:
 def _join(header: bytes, arrays: Sequence[Array], *, binary: bool) -> str | bytes:
     if not binary:
         return header.decode()
-    start = _aligned(_HEADER_LENGTH.size + len(header))
-    total = start
+    parts = [_HEADER_LENGTH.pack(len(header)), header]
+    size = _HEADER_LENGTH.size + len(header)
     for array in arrays:
-        total = _aligned(total) + array.nbytes
-    frame = bytearray(total)
-    _HEADER_LENGTH.pack_into(frame, 0, len(header))
-    frame[_HEADER_LENGTH.size : _HEADER_LENGTH.size + len(header)] = header
-    offset = start
-    for array in arrays:
-        offset = _aligned(offset)
-        frame[offset : offset + array.nbytes] = wire_bytes(array)
-        offset += array.nbytes
-    return bytes(frame)
+        parts += (_PADDING[: -size % ALIGNMENT], wire_bytes(array))
+        size = _aligned(size) + array.nbytes
+    return b"".join(parts)
 
 
 def wire_bytes(array: Array) -> bytes:
     """Return an array's values, row-major and little-endian."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return array.tobytes()
 
 
 def _aligned(offset: int, alignment: int = ALIGNMENT) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+_SMALL: Final = 16_384
 
 
 class Datatype(StrEnum):
@@ -48,7 +49,8 @@ class Datatype(StrEnum):
     @classmethod
     def of(cls, dtype: npt.DTypeLike) -> Datatype:
         """Return the datatype of a numpy dtype; raises `ValueError` for one V2 cannot carry."""
-        found = _BY_DTYPE.get(np.dtype(dtype).newbyteorder("<"))
+        exact = np.dtype(dtype)
+        found = _BY_DTYPE.get(exact) or _BY_DTYPE.get(exact.newbyteorder("<"))
         if found is None:
             raise ValueError(
                 f"numpy dtype {np.dtype(dtype)} has no Open Inference Protocol datatype"
@@ -104,6 +106,8 @@ def has_non_finite(array: Array) -> bool:
     """Say whether an array holds NaN or infinity; integers never do."""
     if array.dtype.kind != "f":
         return False
+    if array.size <= _SMALL:
+        return not bool(np.isfinite(array).all())
     # A finite sum proves that all terms are, in one pass without a temporary array.
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum(dtype=np.float64)

@@ -95,13 +95,17 @@ class TensorMemory:
     """One half of the shared memory; writes and reads tensors at aligned offsets."""
 
     def __init__(self, memory: mmap.mmap, start: int, size: int) -> None:
-        self._bytes = np.frombuffer(memory, np.uint8, count=size, offset=start)
+        self._raw = memoryview(memory)[start : start + size]
+        self._bytes = np.frombuffer(self._raw, np.uint8)
 
     def write(self, arrays: Sequence[Array]) -> tuple[Placed, ...]:
         """Copy arrays in; raises `RequestError` (BAD_DATA_SIZE) if they do not fit."""
         placed = self.place([(array.shape, Datatype.of(array.dtype)) for array in arrays])
         for each, array in zip(placed, arrays, strict=True):
-            np.copyto(self._view(each), array)
+            if array.flags.c_contiguous and array.size:
+                self._raw[each.offset : each.offset + array.nbytes] = array.data.cast("B")
+            else:
+                np.copyto(self._view(each), array)
         return placed
 
     def write_rows(self, columns: Sequence[Sequence[Array]]) -> tuple[Placed, ...]:

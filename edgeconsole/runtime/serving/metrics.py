@@ -22,6 +22,8 @@ _OCTAVES: Final = 26
 """Up to 2**26 µs, 67 s; what takes longer counts in the last bucket."""
 BUCKETS: Final = (_OCTAVES - _SUB_BITS + 1) * _SUB
 _EMPTY: Final = bytes(4 * BUCKETS)
+_FOLD_AT: Final = 4 * 256
+"""So many fresh durations go into the histograms together; that takes about 0.1 ms."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -32,6 +34,15 @@ def bucket_of(us: int) -> int:
         return max(us, 0)
     shift = us.bit_length() - _SUB_BITS - 1
     return min((shift << _SUB_BITS) + (us >> shift), BUCKETS - 1)
+
+
+def buckets_of(durations_ms: npt.NDArray[np.float64]) -> Counts:
+    """Return the buckets of many durations at once; the same as `bucket_of` of each."""
+    us = np.maximum(durations_ms * 1000, 0.0).astype(np.int64)
+    # frexp's exponent is the bit length, exactly, for every integer a float can hold.
+    shifts = np.maximum(np.frexp(us.astype(np.float64))[1] - _SUB_BITS - 1, 0)
+    buckets: Counts = np.minimum((shifts << _SUB_BITS) + (us >> shifts), BUCKETS - 1)
+    return buckets
 
 
 def bucket_limit_us(bucket: int) -> int:
@@ -65,6 +76,15 @@ class SlidingHistogram:
             self._turn(index, second)
         self._slots[index][bucket_of(int(duration_ms * 1000))] += 1
         self.sum_ms += duration_ms
+
+    def record_many(self, second: int, durations_ms: npt.NDArray[np.float64]) -> None:
+        """Count durations that ended in one second of the monotonic clock."""
+        index = second % WINDOW_S
+        if self._seconds[index] != second:
+            self._turn(index, second)
+        slot = np.frombuffer(self._slots[index], np.uint32)
+        slot += np.bincount(buckets_of(durations_ms), minlength=BUCKETS).astype(np.uint32)
+        self.sum_ms += float(durations_ms.sum())
 
     def percentiles_ms(
         self, now_s: float, *shares: float, seconds: int = WINDOW_S
@@ -140,7 +160,10 @@ class PerformanceMetrics:
     """One loaded model's figures; counters are since it was loaded."""
 
     def __init__(self) -> None:
-        self.phases: dict[tuple[Phase, PriorityClass], SlidingHistogram] = {}
+        self._histograms: dict[tuple[Phase, PriorityClass], SlidingHistogram] = {}
+        self._fresh: dict[PriorityClass, list[float]] = {each: [] for each in PriorityClass}
+        """Durations of the second in progress, four an answer, not in the histograms yet."""
+        self._fresh_second = 0
         self.requests_total = 0
         self.answered: Counter[PriorityClass] = Counter()
         self.degraded_total = 0
@@ -169,20 +192,36 @@ class PerformanceMetrics:
         total_ms: float,
     ) -> None:
         """Count an answer and where its time went."""
+        second = int(now_s)
+        fresh = self._fresh[priority]
+        if second != self._fresh_second or len(fresh) >= _FOLD_AT:
+            self._fold()
+            self._fresh_second = second
         self.answered[priority] += 1
-        overhead_ms = total_ms - queue_ms - batch_ms - infer_ms
-        phases = self.phases
-        for phase, value_ms in (
-            (Phase.QUEUE, queue_ms),
-            (Phase.BATCH, batch_ms),
-            (Phase.INFER, infer_ms),
-            (Phase.OVERHEAD, overhead_ms),
-            (Phase.TOTAL, total_ms),
-        ):
-            histogram = phases.get((phase, priority))
-            if histogram is None:
-                histogram = phases[phase, priority] = SlidingHistogram()
-            histogram.record(now_s, value_ms)
+        fresh += (queue_ms, batch_ms, infer_ms, total_ms)
+
+    @property
+    def phases(self) -> dict[tuple[Phase, PriorityClass], SlidingHistogram]:
+        """Return the histograms by phase and priority."""
+        self._fold()
+        return self._histograms
+
+    def _fold(self) -> None:
+        """Put what was recorded into the histograms: many at once cost a tenth of one by one."""
+        for priority, fresh in self._fresh.items():
+            if not fresh:
+                continue
+            queue, batch, infer, total = np.array(fresh).reshape(-1, 4).T
+            fresh.clear()
+            for phase, values in (
+                (Phase.QUEUE, queue),
+                (Phase.BATCH, batch),
+                (Phase.INFER, infer),
+                (Phase.OVERHEAD, total - queue - batch - infer),
+                (Phase.TOTAL, total),
+            ):
+                histogram = self._histograms.setdefault((phase, priority), SlidingHistogram())
+                histogram.record_many(self._fresh_second, values)
 
     def percentiles_ms(
         self, now_s: float, phase: Phase, *shares: float, seconds: int = WINDOW_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from edgeconsole.runtime.serving.metrics import (
     SlidingHistogram,
     bucket_limit_us,
     bucket_of,
+    buckets_of,
 )
 
 LAST_US = 2**26 - 1
@@ -172,3 +174,10 @@ def test_priorities_are_counted_apart_and_shown_together() -> None:
     low, high = metrics.percentiles_ms(11.0, Phase.TOTAL, 0.5, 1.0)
     assert (low, high) == pytest.approx((1.0, 9.0), rel=1 / 32)
     assert metrics.rate_per_s(11.0) == pytest.approx(2 / 5)
+
+
+@given(st.lists(st.floats(0, 1e8), max_size=200))
+def test_many_durations_fall_where_each_would(durations_ms):
+    """Counting durations together puts each in the bucket it would get alone."""
+    values = np.array(durations_ms, np.float64)
+    assert buckets_of(values).tolist() == [bucket_of(int(each * 1000)) for each in durations_ms]
