@@ -55,7 +55,7 @@ def branch(x: torch.Tensor) -> torch.Tensor:
         (lambda x: x.T, "first dimension is not the batch"),
         (lambda x: torch.zeros(3), "first dimension is not the batch"),
         (lambda x: nn.functional.dropout(x + 1, 0.5, training=True), "other values when it runs"),
-        (lambda x: x / 0 * 0, "'output' holds NaN on the example inputs"),
+        (lambda x: x / 0 * 0, "'output' holds NaN or infinity on the example inputs"),
         (lambda x: x.bfloat16(), "torch.bfloat16, which answers cannot carry.*float"),
         (lambda x: x.to(torch.complex64), "complex64, which answers cannot carry"),
         (lambda x: {"y": "text"}, "returns str among its outputs"),

@@ -70,6 +70,8 @@ TOKENS = (
         b'"BYTES"',
         b'"FP16"',
         b'"x"',
+        b'"ids"',
+        b'"flags"',
         b'"parameters":{"binary_data_size":8}',
         b'"cancel":"1"',
         b"\0",
