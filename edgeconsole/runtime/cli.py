@@ -15,7 +15,7 @@ from typing import Final
 from edgeconsole import __version__
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.runtime.config import AgentSettings, check_settings, load_settings
-from edgeconsole.runtime.linux import signal_parent_death
+from edgeconsole.runtime.linux import keep_freed_memory, signal_parent_death
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -88,6 +88,7 @@ def _run(settings: AgentSettings) -> int:
 async def _serve(settings: AgentSettings) -> int:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
 
+    keep_freed_memory()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

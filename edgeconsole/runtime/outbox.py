@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
-from websockets.asyncio.server import ServerConnection
-from websockets.protocol import State
+from edgeconsole.runtime.connection import DirectConnection
 
 MAX_EVENTS: Final = 256
 """Overflow rule: the oldest event is dropped; the console asks for what it missed."""
@@ -21,13 +21,14 @@ Frame = str | bytes
 class Outbox:
     """The frames of one connection. What the peer can take at once is sent at once, the rest by a task."""
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: DirectConnection) -> None:
         self._connection = connection
         self._replies: deque[Frame] = deque()
         self._events: deque[Frame] = deque(maxlen=MAX_EVENTS)
         self._sample: Frame | None = None
         self._filled = asyncio.Event()
-        self._taken = asyncio.Event()
+        self.on_taken: Callable[[], None] | None = None
+        """Called when the peer has taken a frame that had to wait."""
         self._sending_since_s = 0.0
 
     def __len__(self) -> int:
@@ -36,7 +37,7 @@ class Outbox:
 
     def reply(self, frame: Frame) -> None:
         """Send or queue a reply; whoever calls bounds how many are owed."""
-        if self._replies or self._sending_since_s or not self._send_now(frame):
+        if self._replies or self._sending_since_s or not self._connection.send_now(frame):
             self._replies.append(frame)
             self._filled.set()
 
@@ -54,19 +55,6 @@ class Outbox:
         """Return for how long the message in hand has not been taken by the peer."""
         return now_s - self._sending_since_s if self._sending_since_s else 0.0
 
-    def _send_now(self, frame: Frame) -> bool:
-        """Send without a task's detour if nothing waits before it; says whether that was possible."""
-        connection = self._connection
-        if connection.state is not State.OPEN or connection.transport.get_write_buffer_size():
-            return False
-        if isinstance(frame, str):
-            connection.protocol.send_text(frame.encode())
-        else:
-            connection.protocol.send_binary(frame)
-        connection.send_data()
-        self._taken.set()
-        return True
-
     async def send(self) -> None:
         """Send what waits, for ever; raises `ConnectionClosed`."""
         while True:
@@ -78,12 +66,8 @@ class Outbox:
             self._sending_since_s = time.monotonic()
             await self._connection.send(frame)
             self._sending_since_s = 0.0
-            self._taken.set()
-
-    async def taken(self) -> None:
-        """Wait until the peer has taken one more frame."""
-        self._taken.clear()
-        await self._taken.wait()
+            if self.on_taken is not None:
+                self.on_taken()
 
     def _next(self) -> Frame | None:
         if self._replies:

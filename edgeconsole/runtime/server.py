@@ -27,6 +27,7 @@ from edgeconsole.protocol.control import (
 from edgeconsole.protocol.inference import encode_error
 from edgeconsole.protocol.transfer import BUNDLE_PATH, MAX_TRANSFER_MESSAGE_BYTES
 from edgeconsole.runtime.bundle_session import BundleSession
+from edgeconsole.runtime.connection import DirectConnection
 from edgeconsole.runtime.control_session import ControlSession
 from edgeconsole.runtime.door import Door
 from edgeconsole.runtime.infer_session import InferSession
@@ -70,6 +71,7 @@ class AgentServer:
                 self._config.port,
                 process_request=self._admit,
                 process_response=self._announce,
+                create_connection=DirectConnection,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
                 server_header=None,
@@ -146,6 +148,7 @@ class AgentServer:
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        assert isinstance(connection, DirectConnection)
         path = connection.request.path.partition("?")[0]
         outbox = Outbox(connection)
         self._outboxes[connection] = outbox

@@ -297,3 +297,27 @@ async def test_a_request_can_be_cancelled(agents, heldout):
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
     assert (answer["id"], answer["code"]) == ("r1", ErrorCode.CANCELLED)
+
+
+async def test_a_thousand_refusals_leave_the_connection_as_it_was(shared_agent, heldout):
+    """Refused requests free their ids and their places: the connection serves on, ids can return."""
+    async with open_raw(shared_agent) as connection:
+        for _ in range(1000):
+            await connection.send(json.dumps(request(heldout[0][0], model_name="cats")))
+        for _ in range(1000):
+            assert json.loads(await connection.recv())["code"] == ErrorCode.UNKNOWN_MODEL
+        assert (await ask(connection, request(heldout[0][0]))).get("error") is None
+
+
+async def test_a_client_that_sends_faster_than_it_reads_is_slowed_not_dropped(
+    shared_agent, heldout
+):
+    """Two thousand requests sent at once are all answered, though at most 256 are open at a time."""
+    async with EdgeClient(shared_agent.url, token=shared_agent.token) as client:
+        results = await asyncio.gather(
+            *(
+                client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=30_000)
+                for _ in range(2000)
+            )
+        )
+    assert len(results) == 2000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edgeconsole.protocol.tensors import Array
@@ -19,10 +19,9 @@ class Backend(Protocol):
         """
         ...
 
-    def run_into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
-        """Run the model once and leave its outputs in arrays of the right shapes.
+    def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Callable[[], None]:
+        """Return a call that runs the model from and to these arrays, again and again.
 
-        The same arrays come again and again (they lie in shared memory), so an engine may remember
-        how it bound them. Raises `BackendError` if the engine refuses.
+        The outputs have the right shapes. The call raises `BackendError` if the engine refuses.
         """
         ...

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from edgeconsole.bundle import Manifest
 from edgeconsole.errors import BackendError
 from edgeconsole.protocol.tensors import Array
-
-if TYPE_CHECKING:
-    import onnxruntime
-
-_KEPT_BINDINGS: Final = 256
 
 
 class OnnxBackend:
@@ -37,7 +31,6 @@ class OnnxBackend:
             raise BackendError(f"ONNX Runtime cannot load {path.name}: {error}") from error
         self._inputs = [spec.name for spec in manifest.inputs]
         self._outputs = [spec.name for spec in manifest.outputs]
-        self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
         self._check_names()
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -48,27 +41,22 @@ class OnnxBackend:
         except Exception as error:
             raise BackendError(f"the model failed: {error}") from error
 
-    def run_into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
-        """Run the model once, outputs in place; see `Backend.run_into`."""
-        key = tuple((array.ctypes.data, array.shape) for array in (*inputs, *outputs))
-        try:
-            binding = self._bindings.get(key)
-            if binding is None:
-                binding = self._bind(inputs, outputs)
-                if len(self._bindings) >= _KEPT_BINDINGS:
-                    self._bindings.clear()
-                self._bindings[key] = binding
-            self._session.run_with_iobinding(binding)
-        except Exception as error:
-            raise BackendError(f"the model failed: {error}") from error
-
-    def _bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> onnxruntime.IOBinding:
+    def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Callable[[], None]:
+        """Bind arrays in place; see `Backend.bind`."""
         binding = self._session.io_binding()
         for name, array in zip(self._inputs, inputs, strict=True):
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in zip(self._outputs, outputs, strict=True):
             binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return binding
+        run = self._session.run_with_iobinding
+
+        def run_bound() -> None:
+            try:
+                run(binding)
+            except Exception as error:
+                raise BackendError(f"the model failed: {error}") from error
+
+        return run_bound
 
     def _check_names(self) -> None:
         have_inputs = {each.name for each in self._session.get_inputs()}

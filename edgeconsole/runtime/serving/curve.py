@@ -8,7 +8,7 @@ from typing import Final
 
 _WEIGHT: Final = 0.1
 """Weight of a new observation: about the last twenty count."""
-_ENOUGH: Final = 0.97
+_ENOUGH: Final = 0.95
 """A batch that reaches this share of the best rows a second is large enough."""
 
 
@@ -41,11 +41,13 @@ class BatchCurve:
     def __init__(self, measured: Iterable[tuple[int, float]] = ()) -> None:
         self._points: dict[int, _Point] = {}
         self._known: list[_Point] = []
+        self._enough: dict[int, int] = {}
         for rows, ms in measured:
             self.observe(rows, ms)
 
     def observe(self, rows: int, ms: float) -> None:
         """Take in a batch that ran: its rows, and its time in ms from hand-over to result."""
+        self._enough.clear()
         key = (rows - 1).bit_length()
         point = self._points.get(key)
         if point is None:
@@ -82,9 +84,13 @@ class BatchCurve:
 
     def enough_rows(self, most: int) -> int:
         """Return the smallest batch that gets nearly the best rows a second."""
-        sizes = [1]
-        while sizes[-1] * 2 <= most:
-            sizes.append(sizes[-1] * 2)
-        rates = [size / max(self.mean_ms(size), 1e-6) for size in sizes]
-        best = max(rates)
-        return next(size for size, rate in zip(sizes, rates, strict=True) if rate >= _ENOUGH * best)
+        enough = self._enough.get(most)
+        if enough is None:
+            sizes = [1]
+            while sizes[-1] * 2 <= most:
+                sizes.append(sizes[-1] * 2)
+            rates = [size / max(self.mean_ms(size), 1e-6) for size in sizes]
+            least = _ENOUGH * max(rates)
+            enough = next(size for size, rate in zip(sizes, rates, strict=True) if rate >= least)
+            self._enough[most] = enough
+        return enough

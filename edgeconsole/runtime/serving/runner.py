@@ -25,6 +25,9 @@ MAX_ATTEMPTS: Final = 2
 _EARLY_S: Final = 0.0002
 _CAUTION: Final = 1.1
 """A wait is the sum of many services; what is admitted must not be late for a little noise."""
+_MARGIN_MS: Final = 2.0
+_MARGIN_SHARE: Final = 0.05
+"""What an answer may be delayed on its way out: a busy loop's longest callback."""
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
@@ -141,7 +144,8 @@ class ModelRunner:
             self.curve.least_ms(pending.rows) if idle else self.curve.bound_ms(pending.rows)
         )
         budget_ms = (pending.deadline_s - now_s) * 1e3
-        if wait_ms * _CAUTION + service_ms > budget_ms:
+        margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
+        if wait_ms * _CAUTION + service_ms + margin_ms > budget_ms:
             raise RequestError(
                 ErrorCode.DEADLINE_UNREACHABLE,
                 f"an answer would take about {wait_ms + service_ms:.1f} ms, "
@@ -186,10 +190,12 @@ class ModelRunner:
 
     def _in_time(self, members: list[Pending], now_s: float) -> list[Pending]:
         """Refuse what would be late even if it ran at once: its time belongs to others."""
+        # With others waiting, time is not spent on a gamble.
+        takes_ms = self.curve.mean_ms if len(self._queue) else self.curve.least_ms
         good = []
         for member in members:
             left_ms = (member.deadline_s - now_s) * 1e3
-            if left_ms >= self.curve.least_ms(member.rows):
+            if left_ms >= takes_ms(member.rows):
                 good.append(member)
             else:
                 self._refuse(

@@ -11,6 +11,8 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,7 @@ from edgeconsole.runtime.linux import gain_no_privileges, signal_parent_death
 from edgeconsole.runtime.serving.channel import (
     Load,
     NotLoaded,
+    Placed,
     Ran,
     Ready,
     Run,
@@ -37,6 +40,7 @@ from edgeconsole.runtime.serving.channel import (
 
 _WARM_RUNS: Final = 3
 _MAX_REASON: Final = 400
+_KEPT_SHAPES: Final = 256
 _CURVE_RUNS: Final = 3
 _CURVE_BUDGET_MS: Final = 100.0
 _THREADS_FROM_MS: Final = 2.0
@@ -76,6 +80,13 @@ def _serve(channel: WorkerEnd, model: ServedModel) -> int:
                 return 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    run: Callable[[], None]
+    outputs: list[Array]
+    placed: tuple[Placed, ...]
+
+
 class ServedModel:
     """A verified, self-tested model."""
 
@@ -84,7 +95,8 @@ class ServedModel:
         bundle = Bundle.open(Path(load.bundle), on_device=True)
         bundle.verify()
         self._manifest = bundle.manifest
-        self._static = [_is_static(spec) for spec in bundle.manifest.outputs]
+        self._static = all(_is_static(spec) for spec in bundle.manifest.outputs)
+        self._prepared: dict[tuple[Placed, ...], _Prepared] = {}
         self._backend: Backend = _open(bundle, load.intra_op_threads or 1)
         load_ms = (time.perf_counter() - started_s) * 1e3
         started_s = time.perf_counter()
@@ -96,27 +108,40 @@ class ServedModel:
 
     def run(self, channel: WorkerEnd, message: Run) -> Ran:
         """Run one batch from memory to memory."""
+        if not self._static:
+            return self._run_free(channel, message)
+        prepared = self._prepared.get(message.inputs)
+        if prepared is None:
+            if len(self._prepared) >= _KEPT_SHAPES:
+                self._prepared.clear()
+            prepared = self._prepared[message.inputs] = self._prepare(channel, message.inputs)
+        started_s = time.perf_counter()
+        prepared.run()
+        infer_ms = (time.perf_counter() - started_s) * 1e3
+        for spec, output in zip(self._manifest.outputs, prepared.outputs, strict=True):
+            check_finite(spec, output)
+        return Ran(message.seq, infer_ms, prepared.placed)
+
+    def _prepare(self, channel: WorkerEnd, inputs: tuple[Placed, ...]) -> _Prepared:
+        """Bind the engine to the places where tensors of these shapes lie."""
+        views = channel.inputs.read(inputs)
+        rows = views[0].shape[:1]
+        placed = channel.outputs.place(
+            (rows + spec.shape[1:] if spec.is_batched else spec.shape, spec.datatype)
+            for spec in self._manifest.outputs
+        )
+        outputs = channel.outputs.read(placed)
+        return _Prepared(self._backend.bind(views, outputs), outputs, placed)
+
+    def _run_free(self, channel: WorkerEnd, message: Run) -> Ran:
+        """Run a model whose outputs' shapes are only known afterwards."""
         inputs = channel.inputs.read(message.inputs)
-        specs = self._manifest.outputs
-        if all(self._static):
-            rows = inputs[0].shape[:1]
-            shapes = [
-                (rows + spec.shape[1:] if spec.is_batched else spec.shape, spec.datatype)
-                for spec in specs
-            ]
-            placed = channel.outputs.place(shapes)
-            outputs = channel.outputs.read(placed)
-            started_s = time.perf_counter()
-            self._backend.run_into(inputs, outputs)
-            infer_ms = (time.perf_counter() - started_s) * 1e3
-        else:
-            started_s = time.perf_counter()
-            outputs = self._backend.run(inputs)
-            infer_ms = (time.perf_counter() - started_s) * 1e3
-            placed = channel.outputs.write(outputs)
-        for spec, output in zip(specs, outputs, strict=True):
+        started_s = time.perf_counter()
+        outputs = self._backend.run(inputs)
+        infer_ms = (time.perf_counter() - started_s) * 1e3
+        for spec, output in zip(self._manifest.outputs, outputs, strict=True):
             check_output(spec, output)
-        return Ran(message.seq, infer_ms, placed)
+        return Ran(message.seq, infer_ms, channel.outputs.write(outputs))
 
     def _self_test(self, bundle: Bundle) -> list[Array]:
         """Compare golden outputs with the model's; raises `BackendError` on any difference."""
@@ -183,6 +208,11 @@ def check_output(spec: TensorSpec, output: Array) -> None:
         raise BackendError(
             f"output {spec.name!r} is {got}, the manifest says {spec.datatype} {list(spec.shape)}"
         )
+    check_finite(spec, output)
+
+
+def check_finite(spec: TensorSpec, output: Array) -> None:
+    """Raise `BackendError` if an output holds what is no answer."""
     if has_non_finite(output):
         raise BackendError(f"output {spec.name!r} holds NaN or infinity")
 
