@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train clean
+.PHONY: demo test format screenshots train bench-serving clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -21,8 +21,12 @@ screenshots: $(VENV)/.installed-dev
 train: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/train_demo.py
 
+bench-serving:
+	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
+	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "EdgeConsole needs Python 3.11 or newer, $(PYTHON) is %d.%d: try make PYTHON=python3.11" % v[:2])'
@@ -37,3 +41,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) for development (once; some minutes)"
 	@$(PIP) -e '.[torch,train,dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) with the peers (once; some minutes)"
+	@$(PIP) -e '.[torch,bench]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks of EdgeConsole: `python -m benchmarks.serving` measures it beside its peers."""
