@@ -26,9 +26,9 @@ class Settings:
     """How long and how often is measured."""
 
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.0
     """How long one system is measured in one round."""
-    large_seconds: float = 4.0
+    large_seconds: float = 1.5
     """The same for the large model, whose answers come in batches that take long."""
     warm_s: float = 0.3
     clients: tuple[int, ...] = (1, 8, 32)

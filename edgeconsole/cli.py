@@ -55,4 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     for command in (demo, top, models, deploy, infer, pack, bundle):
         command.add_parser(verbs)
+    for verb in verbs.choices.values():
+        # Also after the verb, where hands put it.
+        verb.add_argument("--fleet", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

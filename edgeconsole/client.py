@@ -44,6 +44,9 @@ MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 _GRACE_S: Final = 1.0
 """How long after its deadline the agent's word is still waited for."""
 
+_SMALL_BYTES: Final = 32 * 1024
+"""What a socket takes at once."""
+
 _T = TypeVar("_T")
 
 
@@ -216,14 +219,32 @@ class EdgeClient:
         self._waiting[request_id] = waiting
         timer = loop.call_later(timeout_s, self._time_out, request_id, timeout_s)
         try:
-            await self._send(encoded)
+            await self._send_within(encoded, waiting.answer)
             return await waiting.answer
         except asyncio.CancelledError:
-            await self._send(encode_cancel(request_id))
+            connection = self._connection
+            if connection is not None and not connection.transport.get_write_buffer_size():
+                await self._send(encode_cancel(request_id))
             raise
         finally:
             timer.cancel()
             self._waiting.pop(request_id, None)
+
+    async def _send_within(
+        self, frame: str | bytes, answer: asyncio.Future[tuple[ServerFrame, dict[str, Array]]]
+    ) -> None:
+        """Send a request, but wait no longer than for its answer: a peer may have stopped reading."""
+        connection = self._connection
+        if connection is None:
+            return
+        if len(frame) <= _SMALL_BYTES and not connection.transport.get_write_buffer_size():
+            await self._send(frame)
+            return
+        sending = asyncio.create_task(self._send(frame))
+        try:
+            await asyncio.wait((sending, answer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
 
     def _time_out(self, request_id: str, timeout_s: float) -> None:
         waiting = self._waiting.get(request_id)
@@ -282,7 +303,12 @@ class EdgeClient:
     async def _read(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for frame in connection:
-                header, outputs = decode_server_frame(frame)
+                try:
+                    header, outputs = decode_server_frame(frame)
+                except RequestError:
+                    # Nothing can be said about what follows either: start over.
+                    await connection.close()
+                    return
                 waiting = self._waiting.get(header.id)
                 if waiting is None or waiting.answer.done():
                     continue
@@ -387,6 +413,9 @@ class SyncEdgeClient:
         )
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        if not self._thread.is_alive():
+            coroutine.close()
+            raise LinkError("the client is not open", hint="use it in 'with'")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _end(self) -> None:

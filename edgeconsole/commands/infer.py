@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeconsole.client import EdgeClient, InferResult
-from edgeconsole.errors import ConfigError
+from edgeconsole.errors import AuthError, ConfigError
 from edgeconsole.fleet.inventory import find_fleet_file, load_inventory
 from edgeconsole.protocol.inference import DEFAULT_PRIORITY
 from edgeconsole.protocol.tensors import Array, Datatype
@@ -78,7 +78,14 @@ def _find_device(options: argparse.Namespace) -> tuple[str, str]:
     token = read_token(options.token_file) if options.token_file else token_from_environment()
     if is_url and token is not None:
         return given, token
-    inventory = load_inventory(find_fleet_file(options.fleet))
+    try:
+        inventory = load_inventory(find_fleet_file(options.fleet))
+    except ConfigError as error:
+        if not is_url:
+            raise
+        raise AuthError(
+            f"no token for {given}", hint="give --token-file FILE or set EDGECONSOLE_TOKEN"
+        ) from error
     for device in inventory.spec.devices:
         if given.rstrip("/") in (device.id, device.url.rstrip("/")):
             return device.url, token or inventory.token(device)

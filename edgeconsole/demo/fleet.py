@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -44,7 +45,7 @@ DEVICES: Final = (
 
 _DEVICE_TOML: Final = """\
 # Written by `edgeconsole demo`. Restart this agent alone with:
-#   edgeconsole-agent --config {file}
+#   {command}
 agent_id = "{id}"
 deployment_tier = "device_edge"
 latency_requirement = "interactive"
@@ -67,7 +68,7 @@ deadline_ms = 50.0
 """
 _FLEET_HEAD: Final = """\
 # Written by `edgeconsole demo`. Watch it from another terminal with:
-#   edgeconsole --fleet {file}
+#   {command}
 name = "demo"
 history = "history.db"
 """
@@ -145,7 +146,8 @@ class DemoFleet:
     def _write(self) -> Inventory:
         """Write the configuration of this run, with ports that are free now."""
         fleet_file = self.folder / "fleet.toml"
-        parts = [_FLEET_HEAD.format(file=fleet_file)]
+        watch = [sys.executable, "-m", "edgeconsole", "--fleet", str(fleet_file)]
+        parts = [_FLEET_HEAD.format(command=shlex.join(watch))]
         try:
             for device, port in zip(DEVICES, _free_ports(len(DEVICES)), strict=True):
                 home = self.folder / device.id
@@ -154,7 +156,9 @@ class DemoFleet:
                 file.write_text(
                     _DEVICE_TOML.format(
                         id=device.id,
-                        file=file,
+                        command=shlex.join(
+                            [sys.executable, "-m", "edgeconsole.runtime.cli", "--config", str(file)]
+                        ),
                         port=port,
                         digits=bundle_path("digits"),
                         tiny=bundle_path("digits-tiny"),

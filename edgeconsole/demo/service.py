@@ -25,6 +25,7 @@ class DeviceReport(msgspec.Struct, frozen=True):
     model: str | None
     variant: str | None
     requests: int
+    """Those that were answered; the others are in the report's `errors`."""
     correct: int
     accuracy: float | None
     """Of the images that were answered; `None` without answers."""
@@ -123,7 +124,7 @@ def _device_report(device_id: str, state: str | None, score: Score | None) -> De
         state=state,
         model=score.model or None,
         variant=score.variant or None,
-        requests=score.requests,
+        requests=score.answered,
         correct=score.correct,
         accuracy=score.accuracy,
         p50_ms=score.percentile_ms(50),

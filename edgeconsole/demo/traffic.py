@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeconsole.client import EdgeClient
 from edgeconsole.demo.data import load_heldout
-from edgeconsole.errors import EdgeConsoleError, LinkError, RequestError
+from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.transport import Backoff
 
@@ -29,7 +29,6 @@ _WAVE_S: Final = 45.0
 class Score:
     """What one device has answered; latencies as the client saw them."""
 
-    requests: int = 0
     answered: int = 0
     correct: int = 0
     errors: int = 0
@@ -85,10 +84,9 @@ class DemoTraffic:
 
     async def _ask(self, client: EdgeClient, image: Array, label: int) -> None:
         score = self.score
-        score.requests += 1
         try:
             result = await client.infer("digits", {"image": image}, deadline_ms=DEADLINE_MS)
-        except (RequestError, LinkError) as error:
+        except EdgeConsoleError as error:
             score.errors += 1
             score.last_error = str(error)
             return

@@ -7,6 +7,7 @@ reading never waits for writing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import deque
@@ -169,9 +170,10 @@ class History:
             await database.executemany(_INSERT_SAMPLE, list(self._samples))
             await database.executemany(_INSERT_EVENT, list(self._events))
             await database.commit()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             self.problem = f"{self.path}: {error}"
-            await database.rollback()
+            with contextlib.suppress(sqlite3.Error):
+                await database.rollback()
             return
         self.problem = ""
         for _ in range(samples):
@@ -233,7 +235,8 @@ class History:
             await database.commit()
         except sqlite3.Error as error:
             self.problem = f"{self.path}: {error}"
-            await database.rollback()
+            with contextlib.suppress(sqlite3.Error):
+                await database.rollback()
 
     def _open_database(self) -> aiosqlite.Connection:
         if self._database is None:

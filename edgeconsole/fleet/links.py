@@ -6,6 +6,7 @@ A link never ends because of its device: what goes wrong is shown and tried agai
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -16,6 +17,8 @@ from edgeconsole.protocol.control import SamplePush, Subscribe
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from edgeconsole.specs import FleetDevice
 from edgeconsole.transport import Backoff
+
+_log = logging.getLogger("edgeconsole.fleet")
 
 INTERVAL_S: Final = 1.0
 _REFUSED_RETRY_S: Final = 15.0
@@ -60,6 +63,11 @@ class DeviceLink:
                 await self._wait(LinkState.REFUSED, str(error), _REFUSED_RETRY_S)
             except EdgeConsoleError as error:
                 await self._wait(LinkState.WAITING, error.message, self._backoff.next_s())
+            except Exception as error:  # noqa: BLE001
+                # One device's oddity must not end the watch over it.
+                _log.exception("the link to %s failed", self._device.id)
+                reason = f"a defect of the console: {type(error).__name__}"
+                await self._wait(LinkState.WAITING, reason, self._backoff.next_s())
 
     async def _wait(self, link: LinkState, reason: str, delay_s: float) -> None:
         self._store.set_link(self._device.id, link, reason, delay_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from functools import partial
 from types import TracebackType
@@ -32,7 +33,11 @@ class FleetService:
             StoreError: the history cannot be used.
         """
         await self.history.open()
-        await self._recall()
+        try:
+            await self._recall()
+        except sqlite3.Error as error:
+            # A damaged past must not keep anybody from the present.
+            self.history.problem = f"{self.history.path}: {error}"
         self._tasks = [asyncio.create_task(self.history.run(), name="history")]
         for device in self.inventory.spec.devices:
             link = DeviceLink(

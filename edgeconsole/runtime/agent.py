@@ -89,8 +89,15 @@ class EdgeIntelligentAgent:
                 "agent_started",
                 f"agent {__version__} listens on port {self.port}{also}",
             )
-            await self._load_configured()
-            await asyncio.wait((monitor, supervisor, stopping), return_when=asyncio.FIRST_COMPLETED)
+            loading = asyncio.create_task(self._load_configured())
+            tasks = {monitor, supervisor, stopping}
+            await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                await loading
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                loading.cancel()
+                await asyncio.gather(loading, return_exceptions=True)
             if monitor.done():
                 await monitor  # It ends only by failing: let that end the agent.
             if supervisor.done():

@@ -85,7 +85,7 @@ class BundleSession:
                 if self._intake is not None:
                     raise BundleError("one bundle a connection")
                 self._intake = self._agent.store.intake(message.manifest)
-                stored = self._intake.is_stored
+                stored = self._agent.store.sound(self._intake.digest) is not None
                 files = () if stored else tuple(each.path for each in self._intake.wanted())
                 return Wanted(self._intake.digest, files, stored)
             case FileBegin():

@@ -28,6 +28,9 @@ class DirectConnection(ServerConnection):
     take: Callable[[str | bytes], None] | None = None
     """Gets each message that comes in one frame; the others, and all without it, are queued."""
 
+    on_lost: Callable[[], None] | None = None
+    """Called when the connection has ended."""
+
     def process_event(self, event: Event) -> None:
         """Hand a whole message over at once; leave everything else to the library."""
         take = self.take
@@ -40,6 +43,12 @@ class DirectConnection(ServerConnection):
             take(bytes(event.data).decode(errors="surrogateescape"))
         else:
             super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits for room that there is nobody left to wait for."""
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def send_now(self, message: str | bytes) -> bool:
         """Write a message if the peer keeps up; says whether it was written."""

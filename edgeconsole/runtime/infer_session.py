@@ -53,6 +53,7 @@ class InferSession:
         sender = asyncio.create_task(self._outbox.send())
         self._outbox.on_taken = self._make_room
         self._connection.take = self._arrive
+        self._connection.on_lost = self._room.set
         try:
             # What came before the line above, and what comes in fragments.
             async for frame in self._connection:

@@ -6,6 +6,8 @@ the library leaves to its user (connection caps, write deadlines).
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -47,6 +49,7 @@ _STATUS: Final = {
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
     ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
 }
+_STOP_S: Final = 5.0
 _OPEN_TIMEOUT_S: Final = 5.0
 
 
@@ -112,7 +115,9 @@ class AgentServer:
         """Close all connections and stop listening."""
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_S):
+                    await self._server.wait_closed()
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Let a handshake through (`None`) or refuse it with a typed error."""

@@ -160,3 +160,18 @@ async def test_only_data_travels(bare_agent):
             ),
         ):
             await send_bundle(bare_agent.url, bare_agent.token, bundle)
+
+
+async def test_deploying_again_repairs_a_damaged_copy(bare_agent, tmp_path):
+    """When a stored file rots, the same deploy command brings the file and the answers back."""
+    root_model(tmp_path / "b")
+    assert cli(bare_agent.home, "deploy", "dev-1", tmp_path / "b").returncode == 0
+    assert cli(bare_agent.home, "unload", "dev-1", "root").returncode == 0
+    (stored,) = (bare_agent.home / "state" / "models" / "bundles").glob("*/model.onnx")
+    stored.chmod(0o600)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+    assert cli(bare_agent.home, "activate", "dev-1", "root").returncode == 2
+    repaired = cli(bare_agent.home, "deploy", "dev-1", tmp_path / "b")
+    assert repaired.returncode == 0, repaired.stderr
+    async with EdgeClient(bare_agent.url, token=bare_agent.token) as client:
+        assert (await client.infer("root", {"x": np.ones((1, 4), np.float32)})).model == "root"

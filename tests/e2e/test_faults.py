@@ -23,6 +23,14 @@ from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.specs import AgentState
 
 
+def wait_until(condition, *, agent, timeout_s=20.0):
+    """Look at a condition until it holds; fail with the agent's log if it does not in time."""
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until_s, agent.log
+        time.sleep(0.005)
+
+
 async def status(agent):
     """Return the agent's sample now."""
     async with ControlLink(agent.url, agent.token) as link:
@@ -278,3 +286,15 @@ async def test_a_worker_above_its_memory_limit_is_replaced(agents, eventually):
     agent = agents.start(home)
     await eventually(lambda: "worker_over_memory: digits/1/fp32" in agent.log)
     assert "limit 16 MiB" in agent.log
+
+
+def test_an_agent_told_to_end_while_it_loads_ends(agents):
+    """SIGTERM during a start that hangs ends the agent in order, within seconds."""
+    home = agents.write()
+    agent = agents.start(home, wait=False)
+    wait_until(lambda: len(agent.worker_pids()) == 2, agent=agent)
+    for pid in agent.worker_pids():
+        os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    assert agent.stop() == 0
+    assert time.monotonic() - started < 12

@@ -282,3 +282,94 @@ async def test_every_request_is_accounted_for_while_workers_are_killed(agents):
     }
     assert not unexpected, outcomes
     assert after - before < 30 << 20
+
+
+async def test_a_model_that_was_slow_once_serves_again_when_it_is_quick(agents, eventually):
+    """After a time in which every answer took too long, an idle device answers again by itself."""
+    agent = start(
+        agents,
+        lambda path: slow_model(path, layers=2),
+        "slow",
+        options="workers = 1\ndeadline_ms = 10000.0",
+    )
+    (worker,) = agent.worker_pids()
+    async with EdgeClient(agent.url, token=agent.token) as client:
+        for _ in range(40):  # Every batch takes at least 60 ms.
+            os.kill(worker, signal.SIGSTOP)
+            task = asyncio.create_task(client.infer("slow", {"x": row(1)}))
+            await asyncio.sleep(0.06)
+            os.kill(worker, signal.SIGCONT)
+            await task
+
+        async def answers():
+            try:
+                await client.infer("slow", {"x": row(1)}, deadline_ms=40)
+            except RequestError:
+                return False
+            return True
+
+        await eventually(answers)
+
+
+async def test_large_rows_share_a_batch_only_as_far_as_memory_goes(agents, eventually):
+    """Requests that fit alone never fail because they were put together."""
+    agent = start(
+        agents,
+        root_model,
+        "root",
+        serving="max_message_bytes = 65536",
+        options="workers = 1\nmax_batch = 1024\ndeadline_ms = 10000.0",
+    )
+    (worker,) = agent.worker_pids()
+    x = np.ones((1024, 4), np.float32)  # 16 KiB each; a worker has 128 KiB for inputs.
+    async with EdgeClient(agent.url, token=agent.token) as client:
+        os.kill(worker, signal.SIGSTOP)
+        tasks = [asyncio.create_task(client.infer("root", {"x": x[:256]})) for _ in range(40)]
+
+        async def gathered():
+            return (await figures(agent)).queue_depth >= 39
+
+        await eventually(gathered)
+        os.kill(worker, signal.SIGCONT)
+        results = await asyncio.gather(*tasks)
+    assert all(each.outputs["y"].shape == (256, 4) for each in results)
+
+
+async def test_waiting_for_company_costs_no_deadline(agents):
+    """With `max_delay_ms` above the deadline a lone request is still answered in time."""
+    agent = start(
+        agents, root_model, "root", options="workers = 1\nmax_delay_ms = 500.0\nmax_batch = 8"
+    )
+    async with EdgeClient(agent.url, token=agent.token) as client:
+        for _ in range(5):
+            result = await client.infer("root", {"x": np.ones((1, 4), np.float32)}, deadline_ms=200)
+            assert result.timing.total_ms <= 200
+
+
+async def test_a_client_that_vanishes_with_everything_open_leaves_no_trace(agents, eventually):
+    """Its requests are dropped, its connection is forgotten, and the agent still ends in order."""
+    agent = start(agents, root_model, "root", options="workers = 1\ndeadline_ms = 3000.0")
+    (worker,) = agent.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    client = EdgeClient(agent.url, token=agent.token)
+    await client.__aenter__()
+    x = np.ones((1, 4), np.float32)
+    tasks = [asyncio.create_task(client.infer("root", {"x": x})) for _ in range(300)]
+
+    async def full():
+        return (await figures(agent)).queue_depth >= 250
+
+    await eventually(full)
+    assert client._connection is not None
+    client._connection.transport.abort()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await client.__aexit__(None, None, None)
+    os.kill(worker, signal.SIGCONT)
+
+    async def empty():
+        return (await figures(agent)).queue_depth == 0
+
+    await eventually(empty)
+    assert agent.stop() == 0

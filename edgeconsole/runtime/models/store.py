@@ -67,7 +67,7 @@ class ModelStore:
             intake = self.intake((path / MANIFEST_NAME).read_bytes())
             if intake.digest != source.digest:
                 raise BundleError(f"{path}: the manifest changed while it was read")
-            stored = self._sound(intake.digest)
+            stored = self.sound(intake.digest)
             if stored is not None:
                 return stored, False
             try:
@@ -75,7 +75,7 @@ class ModelStore:
             finally:
                 intake.abandon()
 
-    def _sound(self, digest: str) -> Bundle | None:
+    def sound(self, digest: str) -> Bundle | None:
         """Return a stored bundle if every byte is as it should be; remove one that is not."""
         home = self._bundles / digest
         if not home.is_dir():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,8 @@ from edgeconsole.protocol.inference import MAX_PRIORITY, PriorityClass
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.curve import BatchCurve
 from edgeconsole.specs import QueuePolicy
+
+_log = logging.getLogger("edgeconsole.agent")
 
 AGING_S: Final = 1.0
 """For each second a request has waited it counts as one priority higher: nobody starves."""
@@ -71,7 +74,11 @@ class Pending:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.finish(outcome)
+        try:
+            self.finish(outcome)
+        except Exception:  # noqa: BLE001
+            # A defect in one client's answer must not cost the others theirs.
+            _log.exception("an answer could not be delivered")
 
 
 Entry = tuple[float, int, Pending]
@@ -148,7 +155,9 @@ class RequestBatcher:
         ahead = sum(len(lane) for lane in self._lanes[priority + 1 :])
         return ahead + bisect.bisect_right(self._lanes[priority], (deadline_s, self._tickets))
 
-    def take(self, now_s: float, curve: BatchCurve, max_rows: int) -> list[Pending]:
+    def take(
+        self, now_s: float, curve: BatchCurve, max_rows: int, max_bytes: int = 1 << 62
+    ) -> list[Pending]:
         """Take the next batch out; empty if nothing waits."""
         first = self._next(now_s)
         if first is None:
@@ -157,12 +166,12 @@ class RequestBatcher:
         batch = [first]
         if first.shapes is None or max_rows <= first.rows or not len(self):
             return batch
-        rows, deadline_s = first.rows, first.deadline_s
+        rows, size_bytes, deadline_s = first.rows, first.size_bytes, first.deadline_s
         limit_rows = min(max_rows, curve.enough_rows(max_rows))
         limit_ms = self._blocking_limit_ms(now_s, curve)
         for candidate in self:
             total = rows + candidate.rows
-            if total > limit_rows:
+            if total > limit_rows or size_bytes + candidate.size_bytes > max_bytes:
                 break
             until_s = min(deadline_s, candidate.deadline_s)
             takes_ms = curve.bound_ms(total)
@@ -171,7 +180,7 @@ class RequestBatcher:
             if candidate.shapes != first.shapes:
                 continue
             batch.append(candidate)
-            rows, deadline_s = total, until_s
+            rows, size_bytes, deadline_s = total, size_bytes + candidate.size_bytes, until_s
         for member in batch[1:]:
             self.remove(member)
         return batch

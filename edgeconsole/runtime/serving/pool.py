@@ -32,6 +32,8 @@ START_TIMEOUT_S: Final = 60.0
 CRASH_WINDOW_S: Final = 60.0
 CRASH_LOOP: Final = 5
 """So many ends of one worker within the window make the model `failed`."""
+_FREE_CRASHES: Final = 3
+"""So many ends within the window are replaced at once."""
 MAX_BACKOFF_S: Final = 10.0
 
 OnEvent = Callable[[Severity, str, str], None]
@@ -56,6 +58,7 @@ class Worker(Generic[Job]):
         self.job: Job | None = None
         self.job_seq = 0
         self.busy_since_s = 0.0
+        self.hangs_after_s = 0.0
         self.idle_since_s = 0.0
         self.started_s = 0.0
         self.last_words = ""
@@ -65,7 +68,7 @@ class Worker(Generic[Job]):
     @property
     def free(self) -> bool:
         """Say whether it can take a job now."""
-        return self.ready and self.job is None
+        return self.ready and self.job is None and self.process is not None and self.process.alive
 
 
 class PoolUser(Protocol[Job]):
@@ -140,6 +143,7 @@ class WorkerPool(Generic[Job]):
     async def stop(self) -> None:
         """End all workers; jobs in hand are given back as lost."""
         self.state = ModelState.STOPPING
+        self._first_ready.cancel()
         processes = []
         for worker in self._workers:
             if worker.respawn is not None:
@@ -158,12 +162,23 @@ class WorkerPool(Generic[Job]):
                 return worker
         return None
 
-    def run(self, worker: Worker[Job], job: Job, placed: tuple[Placed, ...], now_s: float) -> None:
-        """Hand a job to a free worker; its inputs lie in the worker's memory."""
+    def run(
+        self,
+        worker: Worker[Job],
+        job: Job,
+        placed: tuple[Placed, ...],
+        now_s: float,
+        patience_s: float,
+    ) -> None:
+        """Hand a job to a free worker; its inputs lie in the worker's memory.
+
+        A worker hangs when it has not answered for `patience_s`, at least the limits' own time.
+        """
         assert worker.process is not None
         worker.job = job
         worker.job_seq += 1
         worker.busy_since_s = now_s
+        worker.hangs_after_s = max(patience_s, self._limits.hang_timeout_s)
         worker.process.run(Run(worker.job_seq, placed))
 
     @property
@@ -207,10 +222,8 @@ class WorkerPool(Generic[Job]):
             if not worker.ready:
                 if now_s - worker.started_s > START_TIMEOUT_S:
                     self._end(process, "worker_slow", f"did not come up in {START_TIMEOUT_S:.0f} s")
-            elif (
-                worker.job is not None and now_s - worker.busy_since_s > self._limits.hang_timeout_s
-            ):
-                hang_s = self._limits.hang_timeout_s
+            elif worker.job is not None and now_s - worker.busy_since_s > worker.hangs_after_s:
+                hang_s = worker.hangs_after_s
                 self._end(process, "worker_hung", f"has not answered for {hang_s:g} s")
             elif self._limits.memory_bytes is not None:
                 used = process.rss_bytes() or 0
@@ -291,7 +304,7 @@ class WorkerPool(Generic[Job]):
         looping = recent >= CRASH_LOOP
         if not self.ready_count:
             self.state = ModelState.FAILED if looping else ModelState.STARTING
-        delay_s = 0.0 if recent <= 1 else min(MAX_BACKOFF_S, 0.1 * 2.0**recent)
+        delay_s = 0.0 if recent <= _FREE_CRASHES else min(MAX_BACKOFF_S, 0.05 * 2.0**recent)
         then = f"the next starts in {delay_s:.1f} s" if delay_s else "the next starts now"
         severity = Severity.CRITICAL if looping else Severity.WARNING
         self._on_event(severity, "worker_lost", f"{self._name}: {why}; {then}")

@@ -140,9 +140,9 @@ class WorkerProcess:
         self._loop.remove_reader(self.channel.socket)
         os.close(self._pidfd)
         code = self._process.wait()
+        self._ended.set_result(None)
         self._take_last_words()
         self.channel.close()
-        self._ended.set_result(None)
         self._on_exit(self, _describe_exit(code))
 
     def _take_last_words(self) -> None:

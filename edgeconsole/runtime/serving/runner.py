@@ -10,7 +10,7 @@ from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.inference import PriorityClass
+from edgeconsole.protocol.inference import ALIGNMENT, PriorityClass
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
@@ -28,6 +28,9 @@ _CAUTION: Final = 1.1
 _MARGIN_MS: Final = 2.0
 _MARGIN_SHARE: Final = 0.05
 """What an answer may be delayed on its way out: a busy loop's longest callback."""
+_QUIET_S: Final = 1.0
+_PATIENCE: Final = 4.0
+"""A worker hangs only when it takes this multiple of what such a batch takes, and `hang_timeout_s`."""
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
@@ -64,8 +67,10 @@ class ModelRunner:
         self.cached = spec.cache
         self._spec = spec
         self._max_rows = spec.max_batch if self.manifest.is_batched else 1
+        self._max_bytes = 2 * serving.max_message_bytes - ALIGNMENT * len(self.manifest.inputs)
         self._max_delay_s = spec.max_delay_ms / 1e3
         self._stopping = False
+        self._ran_s = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._queue = RequestBatcher(
             serving.max_queue, serving.max_queue_mb << 20, serving.queue_policy
@@ -140,9 +145,9 @@ class ModelRunner:
         wait_ms = self._expected_wait_ms(pending, now_s)
         idle = wait_ms == 0.0
         # An idle worker deserves the benefit of the doubt; a queue only grows worse.
-        service_ms = (
-            self.curve.least_ms(pending.rows) if idle else self.curve.bound_ms(pending.rows)
-        )
+        service_ms = self.curve.bound_ms(pending.rows)
+        if idle:
+            service_ms = self._shortest_ms(pending.rows, now_s)
         budget_ms = (pending.deadline_s - now_s) * 1e3
         margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
         if wait_ms * _CAUTION + service_ms + margin_ms > budget_ms:
@@ -154,6 +159,13 @@ class ModelRunner:
                 estimated_wait_ms=wait_ms,
             )
         return wait_ms
+
+    def _shortest_ms(self, rows: int, now_s: float) -> float:
+        """Return about the shortest time a batch takes; after a quiet second, nothing is known.
+
+        What is refused teaches nothing: without this a model that was slow once would refuse for ever.
+        """
+        return self.curve.least_ms(rows) if now_s - self._ran_s < _QUIET_S else 0.0
 
     def _expected_wait_ms(self, pending: Pending, now_s: float) -> float:
         """Return how long a request would wait for a worker."""
@@ -179,7 +191,7 @@ class ModelRunner:
             elif self._wait_for_company(worker, now_s):
                 return
             else:
-                members = self._queue.take(now_s, self.curve, self._max_rows)
+                members = self._queue.take(now_s, self.curve, self._max_rows, self._max_bytes)
                 if not members:
                     self._look_idle()
                     return
@@ -191,11 +203,16 @@ class ModelRunner:
     def _in_time(self, members: list[Pending], now_s: float) -> list[Pending]:
         """Refuse what would be late even if it ran at once: its time belongs to others."""
         # With others waiting, time is not spent on a gamble.
-        takes_ms = self.curve.mean_ms if len(self._queue) else self.curve.least_ms
+        waiting = len(self._queue) > 0
         good = []
         for member in members:
             left_ms = (member.deadline_s - now_s) * 1e3
-            if left_ms >= takes_ms(member.rows):
+            takes_ms = (
+                self.curve.mean_ms(member.rows)
+                if waiting
+                else self._shortest_ms(member.rows, now_s)
+            )
+            if left_ms >= takes_ms:
                 good.append(member)
             else:
                 self._refuse(
@@ -213,12 +230,13 @@ class ModelRunner:
         try:
             placed = self._place(worker, batch.members)
         except RequestError as error:
-            for member in batch.members:
-                self._refuse(member, error)
+            self._halve(batch.members, error)
             return
         for member in batch.members:
             member.attempts += 1
-        self._pool.run(worker, batch, placed, batch.dispatched_s)
+        self._ran_s = batch.dispatched_s
+        patience_s = _PATIENCE * self.curve.bound_ms(batch.rows) / 1e3
+        self._pool.run(worker, batch, placed, batch.dispatched_s, patience_s)
 
     def _place(self, worker: Worker[Batch], members: list[Pending]) -> tuple[Placed, ...]:
         """Write the members' tensors, row after row, to the worker's memory."""
@@ -334,10 +352,16 @@ class ModelRunner:
             return False
         first = min(self._queue, key=lambda each: each.received_s)
         latest_s = max(first.received_s, worker.idle_since_s) + self._max_delay_s
+        # Company is worth no deadline: the tightest keeps a quarter of its time.
+        tightest = min(self._queue, key=lambda each: each.deadline_s)
+        slack_s = 0.25 * (tightest.deadline_s - tightest.received_s)
+        runs_s = 2 * self.curve.bound_ms(tightest.rows) / 1e3
+        latest_s = min(latest_s, tightest.deadline_s - max(slack_s, runs_s))
         if now_s >= latest_s - _EARLY_S:
             return False
-        if self._delay is None:
-            self._delay = self._loop.call_later(latest_s - now_s, self._delay_over)
+        if self._delay is not None:
+            self._delay.cancel()
+        self._delay = self._loop.call_later(latest_s - now_s, self._delay_over)
         return True
 
     def _delay_over(self) -> None:
