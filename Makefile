@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving clean
+.PHONY: demo test format screenshots train bench-serving soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -24,6 +24,9 @@ train: $(VENV)/.installed-dev
 bench-serving:
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
 	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
+
+soak: $(VENV)/.installed-dev
+	@EDGECONSOLE_SOAK_S=120 $(BIN)/python -m pytest -s tests/e2e/test_load.py -k accounted_for
 
 clean:
 	rm -rf $(VENV) .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -23,6 +23,7 @@ from edgeconsole.protocol.control import ActivateModel, GetStatus, LoadModel
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from models import root_model, slow_model
 
+SOAK_S = float(os.environ.get("EDGECONSOLE_SOAK_S", "6"))
 TOML = """\
 agent_id = "dev-1"
 state_dir = "state"
@@ -227,9 +228,12 @@ async def test_a_version_is_swapped_under_load_without_a_gap(agents, eventually)
     assert set(versions) == {"1", "2"}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(SOAK_S + 60)
 async def test_every_request_is_accounted_for_while_workers_are_killed(agents):
-    """Ten seconds at 32 clients with random kills: each request ends once, memory stays flat."""
+    """At 32 clients with random worker kills each request ends exactly once, memory stays flat.
+
+    `make soak` runs it for two minutes.
+    """
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -261,7 +265,8 @@ async def test_every_request_is_accounted_for_while_workers_are_killed(agents):
         await asyncio.sleep(1)
         supervisor = psutil.Process(agent.process.pid)
         before = supervisor.memory_info().rss
-        for _ in range(4):
+        end = time.monotonic() + SOAK_S
+        while time.monotonic() < end:
             await asyncio.sleep(1 + rng.random())
             pids = agent.worker_pids()
             if pids:
@@ -270,6 +275,7 @@ async def test_every_request_is_accounted_for_while_workers_are_killed(agents):
         await asyncio.gather(*tasks)
         after = supervisor.memory_info().rss
     model = await figures(agent)
+    print(f"{sent} sent, {dict(outcomes)}, {model.restarts} kills, rss {before} -> {after}")
     assert sum(outcomes.values()) == sent
     assert outcomes["answered"] == model.answered_total
     assert model.requests_total == sent
