@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import (
-    AnswerParameters,
     InferRequest,
-    ServerFrame,
     decode_client_frame,
     encode_answer,
     encode_error,
@@ -136,27 +134,13 @@ class InferSession:
     def _encode(self, request: InferRequest, outcome: Outcome) -> str | bytes:
         if isinstance(outcome, RequestError):
             return encode_error(request.id, outcome)
-        frame = ServerFrame(
-            id=request.id,
-            model_name=outcome.model,
-            model_version=outcome.version,
-            parameters=AnswerParameters(
-                variant=outcome.variant,
-                device=self._agent.device_id,
-                queue_ms=outcome.queue_ms,
-                infer_ms=outcome.infer_ms,
-                total_ms=outcome.total_ms,
-                cached=outcome.cached,
-                degraded=outcome.degraded,
-            ),
-        )
+        frame = outcome.header(request.id, self._agent.device_id)
         return encode_answer(frame, outcome.outputs, binary=request.binary_output)
 
     def _cancel(self, request_id: str) -> None:
         drop = self._open.get(request_id)
-        if (
-            drop is not None
-        ):  # Else it was just answered: nothing to drop, nothing to complain about.
+        # Without it the request was just answered: nothing to drop, nothing to complain about.
+        if drop is not None:
             drop(RequestError(ErrorCode.CANCELLED, "the client cancelled the request"))
 
 

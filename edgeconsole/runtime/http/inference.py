@@ -11,7 +11,6 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.inference import AnswerParameters, ServerFrame
 from edgeconsole.runtime.http.codec import (
     HEADER_LENGTH,
     HttpInference,
@@ -59,20 +58,7 @@ class InferenceDoor:
         if isinstance(outcome, RequestError):
             answer.set_exception(outcome)
             return
-        frame = ServerFrame(
-            id=asked.request.id,
-            model_name=outcome.model,
-            model_version=outcome.version,
-            parameters=AnswerParameters(
-                variant=outcome.variant,
-                device=self._agent.device_id,
-                queue_ms=outcome.queue_ms,
-                infer_ms=outcome.infer_ms,
-                total_ms=outcome.total_ms,
-                cached=outcome.cached,
-                degraded=outcome.degraded,
-            ),
-        )
+        frame = outcome.header(asked.request.id, self._agent.device_id)
         body, length = encode_infer(frame, outcome.outputs, asked)
         if length is None:
             answer.set_result(body_response(body, "application/json"))

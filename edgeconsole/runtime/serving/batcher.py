@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.inference import MAX_PRIORITY, PriorityClass
+from edgeconsole.protocol.inference import (
+    MAX_PRIORITY,
+    AnswerParameters,
+    PriorityClass,
+    ServerFrame,
+)
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.curve import BatchCurve
 from edgeconsole.specs import QueuePolicy
@@ -41,6 +46,23 @@ class Answer:
     total_ms: float
     cached: bool = False
     degraded: bool = False
+
+    def header(self, request_id: str, device_id: str) -> ServerFrame:
+        """Return what the answer says about itself, without its tensors."""
+        return ServerFrame(
+            id=request_id,
+            model_name=self.model,
+            model_version=self.version,
+            parameters=AnswerParameters(
+                variant=self.variant,
+                device=device_id,
+                queue_ms=self.queue_ms,
+                infer_ms=self.infer_ms,
+                total_ms=self.total_ms,
+                cached=self.cached,
+                degraded=self.degraded,
+            ),
+        )
 
 
 Outcome = Answer | RequestError
@@ -79,6 +101,8 @@ class Pending:
         except Exception:  # noqa: BLE001
             # A defect in one client's answer must not cost the others theirs.
             _log.exception("an answer could not be delivered")
+            if isinstance(outcome, Answer):
+                self.finish(RequestError(ErrorCode.INTERNAL, "the answer could not be encoded"))
 
 
 Entry = tuple[float, int, Pending]

@@ -73,7 +73,8 @@ class AnswerSharing:
         finish: Callable[[Outcome], None],
         outcome: Outcome,
     ) -> None:
-        followers = [each for each in self._flights.pop(key).followers if not each.done]
+        flight = self._flights.pop(key, None)
+        followers = [each for each in flight.followers if not each.done] if flight else []
         if isinstance(outcome, Answer):
             if not outcome.degraded:
                 self.cache.put(key, outcome.outputs, time.monotonic())

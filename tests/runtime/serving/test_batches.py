@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeconsole.runtime.serving.batcher import AGING_S, Pending, RequestBatcher
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.runtime.serving.batcher import AGING_S, Answer, Pending, RequestBatcher
 from edgeconsole.runtime.serving.curve import BatchCurve
 from edgeconsole.specs import QueuePolicy
 
@@ -138,3 +139,21 @@ def test_how_many_go_first_is_known_from_priority_and_deadline():
     assert queue.rows_ahead(5, NOW_S + 0.1) == 2
     assert queue.rows_ahead(9, NOW_S) == 0
     assert queue.rows_ahead(0, NOW_S) == 4
+
+
+def test_an_answer_that_cannot_be_delivered_becomes_an_error():
+    """A client whose answer cannot be encoded is told so, and nobody else notices."""
+    told: list[object] = []
+
+    def finish(outcome: object) -> None:
+        if isinstance(outcome, Answer):
+            raise TypeError("no V2 datatype")
+        told.append(outcome)
+
+    pending = ask()
+    pending.finish = finish
+    pending.resolve(Answer("m", "1", "fp32", [], 0.0, 0.0, 0.0))
+    (error,) = told
+    assert isinstance(error, RequestError)
+    assert error.code is ErrorCode.INTERNAL
+    assert pending.done
