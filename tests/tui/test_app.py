@@ -10,7 +10,15 @@ from fleets import CannedService, Clock, lab, wall_of
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.store import FleetStore
-from edgeconsole.tui.actions import ACTIONS, MAIN, Action, ActionRegistry, Danger
+from edgeconsole.tui.actions import (
+    ACTIONS,
+    MAIN,
+    SETTLE_S,
+    Action,
+    ActionRegistry,
+    Danger,
+    TypeAheadGuard,
+)
 from edgeconsole.tui.app import EdgeConsoleApp
 from edgeconsole.tui.glyphs import ROLES
 from edgeconsole.tui.screens.device import DeviceScreen
@@ -374,12 +382,15 @@ async def test_letters_behind_a_prompt_key_fire_nothing(sign: str) -> None:
 async def test_a_dangerous_key_waits_until_the_screen_was_seen() -> None:
     """Right after a screen opened it is refused, a moment later it works."""
     app, fired = probed(lab(5))
+    now_s = 100.0
+    # A clock of its own: on a busy machine the keys below take longer than the wait itself.
+    app.state.guard = TypeAheadGuard(lambda: now_s)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.35)
+        now_s += SETTLE_S
         await pilot.press("X")
         assert fired == ["X"]
         await pilot.press("enter", "X", "escape", "X", "question_mark", "X", "escape", "X")
         assert fired == ["X"]
-        await pilot.pause(0.35)
+        now_s += SETTLE_S
         await pilot.press("X")
         assert fired == ["X", "X"]
