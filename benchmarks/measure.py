@@ -45,6 +45,11 @@ class Metric(msgspec.Struct, frozen=True):
         return cls._with(quantile(everything, share), each, unit)
 
     @classmethod
+    def each(cls, rounds: Sequence[Sequence[float]], share: float, unit: str) -> Self:
+        """Take a quantile of each round's samples, and sum those up by their median."""
+        return cls.of([quantile(sorted(each), share) for each in rounds if each], unit)
+
+    @classmethod
     def _with(cls, value: float, rounds: Sequence[float], unit: str) -> Self:
         ordered = sorted(rounds)
         return cls(

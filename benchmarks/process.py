@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,10 @@ from edgeconsole.runtime.linux import signal_parent_death
 ROOT: Final = Path(__file__).parent.parent
 JOB_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 8.0
+_SETTLE_TIMEOUT_S: Final = 8.0
+_QUIET_S: Final = 0.3
+_QUIET_SHARE: Final = 0.1
+"""The share of one core that a server may use and still count as idle."""
 
 
 class BenchError(Exception):
@@ -69,6 +74,15 @@ class Tree:
     def resume(self) -> None:
         """Let all members run again."""
         self._signal(signal.SIGCONT)
+
+    def settle(self) -> None:
+        """Wait until all members are up and have nothing to do; one that never idles is let be."""
+        until_s = time.monotonic() + _SETTLE_TIMEOUT_S
+        while time.monotonic() < until_s:
+            before_s = sum(self.cpu_s().values())
+            time.sleep(_QUIET_S)
+            if sum(self.cpu_s().values()) - before_s <= _QUIET_SHARE * _QUIET_S:
+                return
 
     def end(self) -> None:
         """End in order; what does not end in time is killed."""

@@ -91,7 +91,7 @@ def render_table(table: Table) -> str:
     lines: list[list[str]] = []
     for row in table.rows:
         cells = [row.system, *(row.setting.get(key, "") for key in settings)]
-        cells += [_cell(row.metrics.get(key)) for key in metrics]
+        cells += [cell(row.metrics.get(key)) for key in metrics]
         lines.append([*cells, row.note])
     if any(row.note for row in table.rows):
         header.append("note")
@@ -111,7 +111,8 @@ def number(value: float) -> str:
     return f"{value:.2f}" if size >= 1 else f"{value:.3f}"
 
 
-def _cell(metric: Metric | None) -> str:
+def cell(metric: Metric | None) -> str:
+    """Write a figure, with its quartiles if it differs between rounds."""
     if metric is None:
         return "–"
     if len(metric.rounds) < 2 or metric.low == metric.high:

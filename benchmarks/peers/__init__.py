@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,20 @@ MAX_BATCH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
+class Mode:
+    """How a peer runs."""
+
+    batching: str = PLAIN
+    """`PLAIN` or `BATCHED`."""
+    workers: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name in tables; one worker is what all peers have and goes without saying."""
+        return self.batching if self.workers == 1 else f"{self.batching}, {self.workers} workers"
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """What a peer's server is started with."""
 
@@ -30,7 +45,7 @@ class Launch:
     """The interpreter that has the peer installed."""
     onnx: Path
     port: int
-    mode: str
+    mode: Mode
     timeout_ms: int
     """After so long a request need not be answered any more."""
 
@@ -41,7 +56,9 @@ class Peer(ABC):
     name: str
     package: str
     """What is installed; also the name it is imported by."""
-    modes: tuple[str, ...] = (PLAIN, BATCHED)
+    batchings: tuple[str, ...] = (PLAIN, BATCHED)
+    scales: bool = True
+    """Whether it can run several workers for one model."""
     transport: str = HTTP
     """The client connection, a `benchmarks.wire.Connection`, as `module:class`."""
     path: str = "/"
@@ -55,9 +72,15 @@ class Peer(ABC):
             type(self).__module__,
             str(launch.onnx),
             str(launch.port),
-            launch.mode,
+            launch.mode.batching,
+            str(launch.mode.workers),
             str(launch.timeout_ms),
         ]
+
+    def modes(self, workers: Sequence[int]) -> list[Mode]:
+        """Return all modes with so many workers, those with fewer first."""
+        possible = [count for count in sorted(set(workers)) if count == 1 or self.scales]
+        return [Mode(batching, count) for count in possible for batching in self.batchings]
 
     def endpoint(self, port: int) -> Endpoint:
         """Return where and how the server is asked."""

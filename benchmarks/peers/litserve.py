@@ -1,7 +1,7 @@
 """LitServe: FastAPI in front of worker processes. JSON with base64 in, JSON out, as it documents.
 
-One worker, no GPU, `fast_queue`. Batched: up to 32, and a wait of 1 ms. The system's own deadline is
-`timeout`.
+No GPU, `fast_queue`, workers by `workers_per_device`. Batched: up to 32, and a wait of 1 ms. The
+system's own deadline is `timeout`.
 """
 
 from __future__ import annotations
@@ -79,11 +79,13 @@ class ModelApi(_LitAPI):  # type: ignore[misc]
 
 
 def _serve() -> None:
-    onnx, port, mode, timeout_ms = sys.argv[1:]
-    options = {"max_batch_size": MAX_BATCH, "batch_timeout": 0.001} if mode == BATCHED else {}
+    onnx, port, batching, workers, timeout_ms = sys.argv[1:]
+    options = {"max_batch_size": MAX_BATCH, "batch_timeout": 0.001} if batching == BATCHED else {}
     server = importlib.import_module("litserve").LitServer(
         ModelApi(onnx, **options),
         accelerator="cpu",
+        devices=1,
+        workers_per_device=int(workers),
         timeout=int(timeout_ms) / 1e3,
         fast_queue=True,
     )

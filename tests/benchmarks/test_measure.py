@@ -54,6 +54,14 @@ def test_pooled_quantiles_come_from_all_raw_samples() -> None:
     assert metric.rounds == (1.0, 100.0)
 
 
+def test_quantiles_of_each_round_are_summed_up_by_their_median() -> None:
+    """One bad round must show in the spread, not in the value; an empty round does not count."""
+    metric = Metric.each([[1.0, 1.0], [2.0, 2.0], [90.0, 90.0], []], 0.99, "ms")
+    assert metric.value == 2.0
+    assert metric.rounds == (1.0, 2.0, 90.0)
+    assert metric.high > 2.0
+
+
 def test_a_ratio_has_an_interval_around_it() -> None:
     """Paired rounds that always differ by two give a ratio of two, with certainty."""
     one = Metric.of([2.0, 4.0, 6.0, 8.0, 10.0], "")
