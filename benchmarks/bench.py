@@ -35,6 +35,8 @@ class Settings:
     clients: tuple[int, ...] = (1, 8, 32)
     starts: int = 5
     overload_s: float = 6.0
+    capacity_s: float = 3.0
+    """How long a system shows its capacity before; short looks would count batches, not answers."""
     swap_s: float = 8.0
     settle_s: float = 3.0
     """How long a server is idle before its memory is read."""
@@ -49,6 +51,7 @@ QUICK: Final = Settings(
     clients=(1, 32),
     starts=2,
     overload_s=1.0,
+    capacity_s=1.0,
     swap_s=3.0,
     settle_s=1.0,
 )
@@ -108,6 +111,9 @@ class Bench:
                 server.tree.pause()
             yield
         finally:
+            # Some take all the time they are given: they take it side by side.
+            for server in servers:
+                server.tree.ask_to_end()
             for server in servers:
                 self.processes.end(server.tree)
 
@@ -137,7 +143,6 @@ class Bench:
                     rows.append(Row(system=f"{peer.name}, {mode.label}", note="does not start"))
                     continue
                 servers.append(server)
-                server.tree.settle()
                 server.tree.pause()
         return servers, rows
 

@@ -40,6 +40,8 @@ class Tree:
         self.process = process
         self.log = log
         self._root = psutil.Process(process.pid)
+        self._ending: list[psutil.Process] = []
+        self._end_until_s = 0.0
 
     @property
     def pid(self) -> int:
@@ -76,7 +78,7 @@ class Tree:
         self._signal(signal.SIGCONT)
 
     def settle(self) -> None:
-        """Wait until all members are up and have nothing to do; one that never idles is let be."""
+        """Wait until all members have nothing to do; a tree that never idles is let be."""
         until_s = time.monotonic() + _SETTLE_TIMEOUT_S
         while time.monotonic() < until_s:
             before_s = sum(self.cpu_s().values())
@@ -84,13 +86,21 @@ class Tree:
             if sum(self.cpu_s().values()) - before_s <= _QUIET_SHARE * _QUIET_S:
                 return
 
-    def end(self) -> None:
-        """End in order; what does not end in time is killed."""
-        members = self.members()
+    def ask_to_end(self) -> None:
+        """Ask to end in order, without waiting for it."""
+        # Whoever loses its parent cannot be found any more.
+        self._ending = self.members()
         self.resume()
         if self.alive:
             self.process.terminate()
-        _, left = psutil.wait_procs(members, timeout=_END_TIMEOUT_S)
+        self._end_until_s = time.monotonic() + _END_TIMEOUT_S
+
+    def end(self) -> None:
+        """End in order; what does not end in time is killed."""
+        if not self._ending:
+            self.ask_to_end()
+        left_s = max(0.0, self._end_until_s - time.monotonic())
+        _, left = psutil.wait_procs(self._ending, timeout=left_s)
         for member in left:
             with contextlib.suppress(psutil.Error):
                 member.kill()
@@ -100,12 +110,16 @@ class Tree:
             if pipe is not None:
                 pipe.close()
 
-    def last_words(self) -> str:
-        """Return the end of its log."""
+    def said(self) -> str:
+        """Return its log; empty if that cannot be read."""
         try:
-            return self.log.read_text(encoding="utf-8", errors="replace")[-2_000:].strip()
+            return self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self.said()[-2_000:].strip()
 
     def _signal(self, number: signal.Signals) -> None:
         for member in self.members():

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.jobs import WEBSOCKET, Endpoint
 from benchmarks.models import BenchModel
-from benchmarks.peers import Launch, Mode, Peer
+from benchmarks.peers import READY, Launch, Mode, Peer
 from benchmarks.process import BenchError, Processes, Tree, free_port
 from benchmarks.wire import Connection, connection_class
 from edgeconsole.errors import EdgeConsoleError, RequestError
@@ -158,6 +158,7 @@ def start_peer(
         peer.name, mode.label, peer.endpoint(port), tree, request, peer=peer, workers=mode.workers
     )
     _wait_for_answer(server, started_s)
+    _wait_for_workers(server)
     return server
 
 
@@ -238,6 +239,18 @@ def _wait_for_answer(server: Server, started_s: float) -> None:
             said = body[:200].decode("utf-8", "replace")
         time.sleep(_TRY_EVERY_S)
     raise BenchError(f"{server.label} does not answer ({said}); {server.tree.last_words()}")
+
+
+def _wait_for_workers(server: Server) -> None:
+    """Wait until all workers of a peer are up, not only the one that answered first."""
+    until_s = time.monotonic() + START_TIMEOUT_S
+    while (ready := server.tree.said().count(READY)) < server.workers:
+        if time.monotonic() > until_s or not server.tree.alive:
+            raise BenchError(
+                f"{server.label}: {ready} of {server.workers} workers are up; "
+                f"{server.tree.last_words()}"
+            )
+        time.sleep(_TRY_EVERY_S)
 
 
 async def _count_workers(server: Server, model: str) -> int:

@@ -108,16 +108,15 @@ def _round(bench: Bench, system: _System, limited: bytes) -> _Round:
     settings = bench.settings
     with awake(system.patient) as server:
         clients = Group(server.endpoint, server.request, _CAPACITY_CLIENTS)
-        (before,) = bench.clients.ask(
-            ClosedLoop((clients,), settings.warm_s, bench.seconds(bench.large))
-        )
+        job = ClosedLoop((clients,), settings.warm_s, settings.capacity_s)
+        (before,) = bench.clients.ask(job)
         wait_until_idle(server)
     with awake(system.limited) as server:
         few = Group(server.endpoint, server.request, _WARM_CLIENTS)
         bench.clients.ask(ClosedLoop((few,), 0.0, settings.warm_s))
         is_agent = server.name == AGENT
         request = limited if is_agent else server.request
-        job = OpenLoop(
+        overload = OpenLoop(
             server.endpoint,
             request,
             id_at=request.index(REQUEST_ID.encode()) if is_agent else -1,
@@ -127,7 +126,7 @@ def _round(bench: Bench, system: _System, limited: bytes) -> _Round:
             grace_s=_GRACE_S,
             seed=settings.seed,
         )
-        (outcome,) = bench.clients.ask(job)
+        (outcome,) = bench.clients.ask(overload)
         wait_until_idle(server)
     return _Round(before.rate_per_s, outcome)
 

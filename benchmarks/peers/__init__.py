@@ -1,7 +1,8 @@
 """Other serving systems, measured by the same clients. To add one, drop a file in this folder.
 
 The file defines `PEER`, a `Peer`; run as `python -m benchmarks.peers.NAME` it is the server itself.
-It may import its system only there: a peer that is not installed is a row that says so.
+It may import its system only there: a peer that is not installed is a row that says so. Each of its
+workers prints `READY`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from edgeconsole.protocol.tensors import Array
 PLAIN: Final = "plain"
 BATCHED: Final = "batched"
 MAX_BATCH: Final = 32
+READY: Final = "bench: a worker is ready"
+"""What each worker of a peer prints as a line of its own once it can serve."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import BATCHED, MAX_BATCH, Peer
+from benchmarks.peers import BATCHED, MAX_BATCH, READY, Peer
 from edgeconsole.protocol.tensors import Array
 
 _IS_SERVER = __name__ in ("__main__", "__mp_main__")
@@ -55,6 +55,7 @@ class ModelApi(_LitAPI):  # type: ignore[misc]
         first = self._session.get_inputs()[0]
         self._input = first.name
         self._shape = (-1, *first.shape[1:])
+        print(READY, flush=True)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Read a request; annotations here would make the framework parse it otherwise."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import BATCHED, MAX_BATCH, Peer
+from benchmarks.peers import BATCHED, MAX_BATCH, READY, Peer
 from edgeconsole.protocol.tensors import Array
 
 _MODEL = "BENCH_ONNX"
@@ -51,6 +51,7 @@ class ModelWorker(_Worker):  # type: ignore[misc]
         first = self._session.get_inputs()[0]
         self._input = first.name
         self._shape = (-1, *first.shape[1:])
+        print(READY, flush=True)
 
     def deserialize(self, data: bytes) -> Array:
         """Read a request."""

@@ -77,6 +77,26 @@ def test_settling_waits_until_a_process_has_nothing_to_do(tmp_path: Path) -> Non
         assert sum(tree.cpu_s().values()) >= 0.5
 
 
+def test_processes_asked_to_end_are_all_gone_after(tmp_path: Path) -> None:
+    """A child that outlives the process that was started, and will not hear, is ended too."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    code = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {deaf!r}])\n"
+        "print('up', flush=True)\ntime.sleep(60)\n"
+    )
+    with Processes(tmp_path) as processes:
+        tree = processes.start([sys.executable, "-c", code])
+        while "up" not in tree.said():
+            assert tree.alive
+        members = tree.members()
+        assert len(members) == 2
+        tree.ask_to_end()
+        tree.process.wait(10)
+        processes.end(tree)
+        assert not any(member.is_running() for member in members)
+
+
 def test_an_overload_is_summed_up_by_round() -> None:
     """Shares are of each round's own capacity; late answers are not in time; spread is shown."""
     ms = 1_000_000
