@@ -34,8 +34,9 @@ class Metric(msgspec.Struct, frozen=True):
 
     @classmethod
     def total(cls, rounds: Sequence[float], unit: str) -> Self:
-        """Sum rounds up by adding them."""
-        return cls._with(sum(rounds), rounds, unit)
+        """Sum rounds up by adding them; the quartiles of parts say nothing about their sum."""
+        value = sum(rounds)
+        return cls(value=value, low=value, high=value, unit=unit, rounds=tuple(rounds))
 
     @classmethod
     def pooled(cls, rounds: Sequence[Sequence[float]], share: float, unit: str) -> Self:

@@ -23,6 +23,7 @@ from edgeconsole.runtime.linux import signal_parent_death
 ROOT: Final = Path(__file__).parent.parent
 JOB_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 8.0
+_LOOK_EVERY_S: Final = 0.02
 _SETTLE_TIMEOUT_S: Final = 8.0
 _QUIET_S: Final = 0.3
 _QUIET_SHARE: Final = 0.1
@@ -99,12 +100,11 @@ class Tree:
         """End in order; what does not end in time is killed."""
         if not self._ending:
             self.ask_to_end()
-        left_s = max(0.0, self._end_until_s - time.monotonic())
-        _, left = psutil.wait_procs(self._ending, timeout=left_s)
+        left = _wait_for_end(self._ending, self._end_until_s)
         for member in left:
             with contextlib.suppress(psutil.Error):
                 member.kill()
-        psutil.wait_procs(left, timeout=_END_TIMEOUT_S)
+        _wait_for_end(left, time.monotonic() + _END_TIMEOUT_S)
         self.process.wait(_END_TIMEOUT_S)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
@@ -223,6 +223,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def runs(process: psutil.Process) -> bool:
+    """Say whether a process runs; whoever adopts an orphan may take its time to reap it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_for_end(members: list[psutil.Process], until_s: float) -> list[psutil.Process]:
+    """Return those that still run then."""
+    while (left := [each for each in members if runs(each)]) and time.monotonic() < until_s:
+        time.sleep(_LOOK_EVERY_S)
+    return left
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:

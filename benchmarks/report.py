@@ -11,7 +11,7 @@ from benchmarks.measure import Metric
 
 _METHOD: Final = (
     "Values are medians over interleaved rounds (rates) or quantiles of all raw latencies (p50, p99); "
-    "brackets hold the quartiles of the rounds. All servers are asked by the same client code: one "
+    "brackets hold the quartiles of the rounds. Every other round goes through the systems backwards. All servers are asked by the same client code: one "
     "asyncio process with prepared requests; its own cost is in all rows alike. Systems that are not "
     "being measured are stopped (SIGSTOP) meanwhile."
 )

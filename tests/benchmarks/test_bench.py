@@ -11,7 +11,7 @@ from benchmarks.bench import interleaved, worker_counts
 from benchmarks.jobs import Endpoint, Outcome
 from benchmarks.loads.overload import SHARE, _metrics, _Round
 from benchmarks.peers import BATCHED, PLAIN, Launch, Mode, Peer, all_peers
-from benchmarks.process import Processes
+from benchmarks.process import Processes, runs
 from benchmarks.systems import Server
 
 
@@ -77,8 +77,11 @@ def test_settling_waits_until_a_process_has_nothing_to_do(tmp_path: Path) -> Non
         assert sum(tree.cpu_s().values()) >= 0.5
 
 
-def test_processes_asked_to_end_are_all_gone_after(tmp_path: Path) -> None:
+def test_processes_asked_to_end_are_all_gone_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A child that outlives the process that was started, and will not hear, is ended too."""
+    monkeypatch.setattr("benchmarks.process._END_TIMEOUT_S", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     code = (
         "import subprocess, sys, time\n"
@@ -94,7 +97,7 @@ def test_processes_asked_to_end_are_all_gone_after(tmp_path: Path) -> None:
         tree.ask_to_end()
         tree.process.wait(10)
         processes.end(tree)
-        assert not any(member.is_running() for member in members)
+        assert not any(runs(member) for member in members)
 
 
 def test_an_overload_is_summed_up_by_round() -> None:

@@ -43,8 +43,10 @@ def test_a_metric_is_the_median_of_its_rounds_with_their_quartiles() -> None:
 
 
 def test_a_total_adds_its_rounds() -> None:
-    """`Metric.total` is for counts."""
-    assert Metric.total([1.0, 2.0, 3.0], "").value == 6.0
+    """`Metric.total` is for counts; no quartiles of single rounds are shown beside their sum."""
+    total = Metric.total([1.0, 2.0, 3.0], "")
+    assert (total.low, total.value, total.high) == (6.0, 6.0, 6.0)
+    assert total.rounds == (1.0, 2.0, 3.0)
 
 
 def test_pooled_quantiles_come_from_all_raw_samples() -> None:
