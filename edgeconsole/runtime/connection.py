@@ -103,9 +103,7 @@ class DirectConnection(ServerConnection):
                 payload = _unmask(received, body, end)
                 # Text that is not UTF-8 is not JSON either: the decoder says so.
                 take(
-                    payload
-                    if first == _WHOLE_BINARY
-                    else payload.decode(errors="surrogateescape")
+                    payload if first == _WHOLE_BINARY else payload.decode(errors="surrogateescape")
                 )
             start = end
         return None
