@@ -51,15 +51,23 @@ class BundleSession:
                 async with asyncio.timeout(IDLE_TIMEOUT_S):
                     frame = await self._connection.recv()
                 reply = await self._answer(frame)
+                over = isinstance(reply, (Stored, Failed))
+                if over:
+                    # Before the peer knows: the next transfer may come at once.
+                    await self._abandon()
                 if reply is not None:
                     await self._connection.send(encode_transfer(reply))
-                if isinstance(reply, Failed):
+                if over:
                     return
         except TimeoutError:
             _log.warning("a transfer was silent for %.0f s and was ended", IDLE_TIMEOUT_S)
         finally:
-            if self._intake is not None:
-                await asyncio.to_thread(self._intake.abandon)
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            await asyncio.to_thread(intake.abandon)
 
     async def _answer(self, frame: str | bytes) -> FromAgent | None:
         try:

@@ -162,6 +162,13 @@ async def test_only_data_travels(bare_agent):
             await send_bundle(bare_agent.url, bare_agent.token, bundle)
 
 
+async def test_transfers_may_follow_each_other_at_once(bare_agent):
+    """A transfer that was confirmed has made room for the next one."""
+    bundle = Bundle.open(bundle_path("digits"))
+    for _ in range(30):
+        assert await send_bundle(bare_agent.url, bare_agent.token, bundle) == bundle.digest
+
+
 async def test_deploying_again_repairs_a_damaged_copy(bare_agent, tmp_path):
     """When a stored file rots, the same deploy command brings the file and the answers back."""
     root_model(tmp_path / "b")
