@@ -27,10 +27,18 @@ _encode: Final = msgspec.json.Encoder().encode
 class AnswerForm:
     """The header of answers of one kind, made from the first of them."""
 
-    __slots__ = ("_form",)
+    __slots__ = ("_again", "_form")
 
     def __init__(self) -> None:
         self._form: bytes | None = None
+        self._again: AnswerForm | None = None
+
+    @property
+    def again(self) -> AnswerForm:
+        """Return the form of such answers where they are given again to somebody else."""
+        if self._again is None:
+            self._again = AnswerForm()
+        return self._again
 
     @property
     def is_made(self) -> bool:

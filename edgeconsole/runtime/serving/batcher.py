@@ -96,6 +96,8 @@ class Pending:
     shapes: tuple[tuple[int, ...], ...] | None = None
     """The inputs' shapes without the batch; `None` if it cannot share a batch."""
     done: bool = False
+    expected_ms: float = 0.0
+    """The wait it was admitted with; 0 if it did not have to wait, or its wait is over."""
     attempts: int = 0
     ticket: int = 0
     """Its place in the queue; 0 while it is not in one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeconsole.protocol.answers import AnswerForm
 from edgeconsole.protocol.tensors import Array
 
 Outputs = list[tuple[str, Array]]
@@ -41,8 +42,11 @@ class CacheStatistics:
 
 
 @dataclass(slots=True)
-class _Entry:
+class Kept:
+    """An answer that is kept, and the form it is given again in."""
+
     outputs: Outputs
+    form: AnswerForm | None
     size_bytes: int
     expires_s: float
 
@@ -55,14 +59,14 @@ class InferenceCache:
         self.size_bytes = 0
         self._max_bytes = max_bytes
         self._ttl_s = ttl_s
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, Kept] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many answers are kept."""
         return len(self._entries)
 
-    def get(self, key: bytes, now_s: float) -> Outputs | None:
-        """Return the outputs kept for a key, unless they are too old."""
+    def get(self, key: bytes, now_s: float) -> Kept | None:
+        """Return the answer kept for a key, unless it is too old."""
         entry = self._entries.get(key)
         if entry is None:
             self.statistics.misses += 1
@@ -74,9 +78,11 @@ class InferenceCache:
             return None
         self._entries.move_to_end(key)
         self.statistics.hits += 1
-        return entry.outputs
+        return entry
 
-    def put(self, key: bytes, outputs: Outputs, now_s: float) -> None:
+    def put(
+        self, key: bytes, outputs: Outputs, now_s: float, form: AnswerForm | None = None
+    ) -> None:
         """Keep a copy of full answers; what does not fit at all is not kept."""
         size_bytes = sum(array.nbytes for _, array in outputs) + _ENTRY_OVERHEAD
         if size_bytes > self._max_bytes:
@@ -87,7 +93,7 @@ class InferenceCache:
             self._remove(next(iter(self._entries)))
             self.statistics.evictions += 1
         copies = [(name, array.copy()) for name, array in outputs]
-        self._entries[key] = _Entry(copies, size_bytes, now_s + self._ttl_s)
+        self._entries[key] = Kept(copies, form, size_bytes, now_s + self._ttl_s)
         self.size_bytes += size_bytes
 
     def _remove(self, key: bytes) -> None:

@@ -117,7 +117,7 @@ class WorkerProcess:
             ],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
-            start_new_session=True,
+            process_group=0,
             cwd=Path("/"),
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
         )

@@ -17,6 +17,7 @@ from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
 from edgeconsole.runtime.serving.channel import Layout, Load, Ran, RunFailed
 from edgeconsole.runtime.serving.curve import BatchCurve
+from edgeconsole.runtime.serving.forecast import WaitForecast
 from edgeconsole.runtime.serving.metrics import PerformanceMetrics, Phase
 from edgeconsole.runtime.serving.pool import OnEvent, PoolLimits, Worker, WorkerPool
 from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
@@ -24,14 +25,13 @@ from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
 MAX_ATTEMPTS: Final = 2
 """A request whose worker died goes once more, to another worker; then it may be the cause."""
 _EARLY_S: Final = 0.0002
-_CAUTION: Final = 1.1
-"""A wait is the sum of many services; what is admitted must not be late for a little noise."""
 _MARGIN_MS: Final = 2.0
 _MARGIN_SHARE: Final = 0.05
 """What an answer may be delayed on its way out: a busy loop's longest callback."""
 _QUIET_S: Final = 1.0
 _PATIENCE: Final = 4.0
 """A worker hangs only when it takes this multiple of what such a batch takes, and `hang_timeout_s`."""
+_TOO_LATE: Final = frozenset({ErrorCode.DEADLINE_EXCEEDED, ErrorCode.DEADLINE_UNREACHABLE})
 _KEPT_FORMS: Final = 256
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
@@ -68,6 +68,7 @@ class ModelRunner:
         self.deadline_ms = deadline_ms
         self.metrics = PerformanceMetrics()
         self.curve = BatchCurve()
+        self.forecast = WaitForecast()
         self.cached = spec.cache
         self._spec = spec
         self._max_rows = spec.max_batch if self.manifest.is_batched else 1
@@ -131,6 +132,7 @@ class ModelRunner:
             return
         wait_ms = self._expected_wait_ms(pending, now_s)
         self._admit(pending, now_s, wait_ms, self.curve.bound_ms(pending.rows))
+        pending.expected_ms = wait_ms
         try:
             dropped = self._queue.push(pending, now_s)
         except RequestError as error:
@@ -163,7 +165,7 @@ class ModelRunner:
         """Refuse at once what cannot be answered in time."""
         budget_ms = (pending.deadline_s - now_s) * 1e3
         margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
-        if wait_ms * _CAUTION + service_ms + margin_ms > budget_ms:
+        if wait_ms * self.forecast.factor + service_ms + margin_ms > budget_ms:
             raise RequestError(
                 ErrorCode.DEADLINE_UNREACHABLE,
                 f"an answer would take about {wait_ms + service_ms:.1f} ms, "
@@ -253,6 +255,9 @@ class ModelRunner:
             return
         for member in members:
             member.attempts += 1
+            if member.expected_ms:
+                self.forecast.observe(member.expected_ms, (now_s - member.received_s) * 1e3)
+                member.expected_ms = 0.0
         self._ran_s = now_s
         ends_s = now_s + self.curve.mean_ms(rows) / 1e3
         batch = Batch(members, rows, now_s, worker.idle_since_s, ends_s)
@@ -412,6 +417,9 @@ class ModelRunner:
 
     def _refuse(self, pending: Pending, error: RequestError) -> None:
         self._queue.remove(pending)
+        if pending.expected_ms and error.code in _TOO_LATE:
+            waited_ms = (time.monotonic() - pending.received_s) * 1e3
+            self.forecast.missed(pending.expected_ms, waited_ms)
         if not pending.done:
             self.metrics.refused[error.code] += 1
             pending.resolve(error)

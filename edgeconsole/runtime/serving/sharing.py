@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.answers import AnswerForm
 from edgeconsole.protocol.inference import PriorityClass
 from edgeconsole.runtime.serving.batcher import Answer, Outcome, Pending
 from edgeconsole.runtime.serving.cache import InferenceCache, cache_key
@@ -36,11 +37,11 @@ class AnswerSharing:
         Raises `RequestError` as `ModelRunner.submit` does.
         """
         key = cache_key(runner.bundle.digest, pending.inputs, pending.output_names)
-        outputs = self.cache.get(key, pending.received_s)
-        if outputs is not None:
+        kept = self.cache.get(key, pending.received_s)
+        if kept is not None:
             runner.metrics.requests_total += 1
             runner.metrics.cached_total += 1
-            self._share(runner, pending, Answer("", "", "", outputs, 0.0, 0.0, 0.0))
+            self._share(runner, pending, Answer("", "", "", kept.outputs, 0.0, 0.0, 0.0), kept.form)
             return
         flight = self._flights.get(key)
         if flight is None:
@@ -76,11 +77,12 @@ class AnswerSharing:
         flight = self._flights.pop(key, None)
         followers = [each for each in flight.followers if not each.done] if flight else []
         if isinstance(outcome, Answer):
+            form = outcome.form.again if outcome.form is not None else None
             if not outcome.degraded:
-                self.cache.put(key, outcome.outputs, time.monotonic())
+                self.cache.put(key, outcome.outputs, time.monotonic(), form)
             for follower in followers:
                 runner.metrics.coalesced_total += 1
-                self._share(runner, follower, outcome)
+                self._share(runner, follower, outcome, form)
         elif outcome.code in _SAME_FOR_ALL:
             for follower in followers:
                 runner.metrics.failed[outcome.code] += 1
@@ -98,7 +100,9 @@ class AnswerSharing:
             for follower in followers:
                 follower.resolve(error)
 
-    def _share(self, runner: ModelRunner, pending: Pending, answer: Answer) -> None:
+    def _share(
+        self, runner: ModelRunner, pending: Pending, answer: Answer, form: AnswerForm | None
+    ) -> None:
         now_s = time.monotonic()
         total_ms = (now_s - pending.received_s) * 1e3
         runner.metrics.record(
@@ -120,5 +124,6 @@ class AnswerSharing:
                 infer_ms=0.0,
                 total_ms=total_ms,
                 cached=True,
+                form=form,
             )
         )

@@ -45,7 +45,7 @@ def test_an_answer_is_kept_as_it_was_and_for_its_time():
     outputs[0][1][:] = 7.0
     kept = cache.get(b"k", now_s=9.9)
     assert kept is not None
-    np.testing.assert_array_equal(kept[0][1], 1.0)
+    np.testing.assert_array_equal(kept.outputs[0][1], 1.0)
     assert cache.get(b"k", now_s=10.0) is None
     assert (len(cache), cache.size_bytes) == (0, 0)
     assert cache.statistics.expirations == 1
@@ -81,6 +81,6 @@ def test_hits_and_misses_are_counted_and_putting_again_replaces():
     cache.put(b"k", answer(value=2.0), 0.0)
     kept = cache.get(b"k", 0.0)
     assert kept is not None
-    assert kept[0][1][0] == 2.0
+    assert kept.outputs[0][1][0] == 2.0
     assert len(cache) == 1
     assert (cache.statistics.hits, cache.statistics.misses) == (1, 1)
