@@ -55,6 +55,14 @@ class Rung(StrEnum):
     STATIC = "static"
     STOP = "stop"
 
+    @property
+    def depth(self) -> int:
+        """Return how far below the primary it is, 0 to 6."""
+        return _DEPTHS[self]
+
+
+_DEPTHS: Final = {rung: depth for depth, rung in enumerate(Rung)}
+
 
 class PriorityClass(StrEnum):
     """Three bands of priorities: queues are bounded, and figures kept, for each."""
@@ -89,6 +97,8 @@ class RequestParameters(msgspec.Struct, forbid_unknown_fields=True, omit_default
     """Whether an answer may come from the cache, where the model has one."""
     binary_data_output: bool | None = None
     """Whether outputs come as binary; by default they come as the request did."""
+    allow: Rung | None = None
+    """The lowest rung that may answer; by default, whatever the device has."""
 
 
 class TensorParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,6 +147,12 @@ class AnswerParameters(msgspec.Struct, omit_defaults=True):
     total_ms: float = 0.0
     cached: bool = False
     """Computed for an earlier or simultaneous request with the same inputs."""
+    failsafe: bool = False
+    """A declared constant: no model looked at the inputs."""
+    shed: int = 0
+    """While the device sheds load: the least priority it still takes."""
+    age_ms: float | None = None
+    """How old an answer of the rung `last_good` is."""
 
 
 class ServerFrame(msgspec.Struct, omit_defaults=True):
@@ -165,6 +181,7 @@ class InferRequest(msgspec.Struct):
     output_names: tuple[str, ...]
     binary_output: bool
     cache: bool = True
+    allow: Rung | None = None
 
 
 _client_decoder: Final = msgspec.json.Decoder(ClientFrame)
@@ -219,6 +236,7 @@ def decode_request(
         output_names=tuple(output.name for output in message.outputs),
         binary_output=body is not None if binary is None else binary,
         cache=message.parameters.cache,
+        allow=message.parameters.allow,
     )
 
 

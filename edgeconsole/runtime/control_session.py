@@ -16,12 +16,15 @@ from edgeconsole.protocol.control import (
     Command,
     Done,
     EventPush,
+    Explain,
     Failed,
+    Force,
     GetStatus,
     Hello,
     ListModels,
     LoadModel,
     ModelsReply,
+    Release,
     Reply,
     RollBackModel,
     SamplePush,
@@ -118,6 +121,12 @@ class ControlSession:
             case UnloadModel():
                 return Done(
                     command.id, await agent.unload(command.model, command.version, command.variant)
+                )
+            case Force() | Release() | Explain():
+                raise RequestError(
+                    ErrorCode.CONFLICT,
+                    "this agent has no failsafe ladder",
+                    hint="update edgeconsole on the device",
                 )
 
     async def _subscribe(self, command: Subscribe) -> None:
