@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeconsole import paths
 from edgeconsole.errors import ConfigError
 from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 from edgeconsole.toml_file import load_toml
+
+if TYPE_CHECKING:
+    from edgeconsole.bundle import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,12 @@ class AgentSettings:
     def bundle_path(self, spec: ModelDeploymentSpec) -> Path | None:
         """Return the bundle folder a model is taken from, or `None` if it is in the store."""
         return None if spec.bundle is None else paths.resolve_beside(self.file, spec.bundle)
+
+    @property
+    def record_path(self) -> Path | None:
+        """Return the file for the ladders' evidence, or `None` if it is not recorded."""
+        record = self.config.failsafe.record
+        return None if record is None else paths.resolve_beside(self.file, record)
 
 
 def load_settings(file: Path) -> AgentSettings:
@@ -66,3 +76,23 @@ def check_settings(settings: AgentSettings) -> None:
                 f"expected {spec.model_id!r}",
                 hint="correct model_id or bundle",
             )
+        _check_failsafe(f"{settings.file}: models[{index}].failsafe", spec, bundle.manifest)
+
+
+def _check_failsafe(where: str, spec: ModelDeploymentSpec, manifest: Manifest) -> None:
+    from edgeconsole.bundle.static_answer import static_rows
+
+    names = [output.name for output in manifest.outputs]
+    for name in spec.failsafe.output_range:
+        if name not in names:
+            raise ConfigError(
+                f"{where}.output_range: {spec.model_id!r} has no output {name!r}",
+                hint=f"its outputs are {', '.join(names)}",
+            )
+    if spec.failsafe.static_answer:
+        try:
+            static_rows(manifest.outputs, spec.failsafe.static_answer)
+        except ValueError as error:
+            raise ConfigError(
+                f"{where}: {error}", hint="give each output a number, or the values of one row"
+            ) from error
