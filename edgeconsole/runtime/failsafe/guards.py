@@ -92,5 +92,5 @@ def _checksum(arrays: Sequence[Array]) -> int:
     total = 0
     for array in arrays:
         raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        total = zlib.crc32(memoryview(raw), total)
+        total = zlib.crc32(raw.data, total)
     return total
