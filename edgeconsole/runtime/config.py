@@ -23,16 +23,12 @@ class AgentSettings:
     file: Path
     state_dir: Path
     token_file: Path
+    record_path: Path | None = None
+    """The file for the ladders' evidence; `None`: it is not recorded."""
 
     def bundle_path(self, spec: ModelDeploymentSpec) -> Path | None:
         """Return the bundle folder a model is taken from, or `None` if it is in the store."""
         return None if spec.bundle is None else paths.resolve_beside(self.file, spec.bundle)
-
-    @property
-    def record_path(self) -> Path | None:
-        """Return the file for the ladders' evidence, or `None` if it is not recorded."""
-        record = self.config.failsafe.record
-        return None if record is None else paths.resolve_beside(self.file, record)
 
 
 def load_settings(file: Path) -> AgentSettings:
@@ -48,7 +44,14 @@ def load_settings(file: Path) -> AgentSettings:
         if config.server.token_file is None
         else paths.resolve_beside(file, config.server.token_file)
     )
-    return AgentSettings(config=config, file=file, state_dir=state_dir, token_file=token_file)
+    record = config.failsafe.record
+    return AgentSettings(
+        config=config,
+        file=file,
+        state_dir=state_dir,
+        token_file=token_file,
+        record_path=None if record is None else paths.resolve_beside(file, record),
+    )
 
 
 def check_settings(settings: AgentSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from breaker_checks import CHECKS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeconsole.protocol.failsafe import BreakerPhase
@@ -33,6 +33,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_it_closes_once_the_faults_end(steps) -> None:
     """Whatever came before: with trials that pass, it closes within its longest pause."""

@@ -58,6 +58,7 @@ def forced(evidence: Evidence, kind: OverrideKind | None) -> Evidence:
     return Evidence(**{**fields, "override": kind})
 
 
+@settings(deadline=None)
 @given(TRACE, st.lists(OVERRIDE, min_size=80, max_size=80))
 def test_no_rung_is_entered_or_held_that_cannot_answer(trace, kinds) -> None:
     """At every step the rung below the primary that answers is available; stale is unavailable."""
@@ -73,6 +74,7 @@ def test_no_rung_is_entered_or_held_that_cannot_answer(trace, kinds) -> None:
             assert evidence.last_good_age_ms <= evidence.last_good_max_age_ms
 
 
+@settings(deadline=None)
 @given(TRACE, st.sampled_from(OverrideKind))
 def test_a_forced_rung_wins_until_it_ends(trace, kind) -> None:
     """While an operator forces a rung, it or the first below it that can answer is the one."""
@@ -99,6 +101,7 @@ def test_changes_in_any_hour_are_bounded(trace) -> None:
         assert len(within) <= LIMITS.changes_per_hour
 
 
+@settings(deadline=None)
 @given(TRACE)
 def test_it_reaches_stop_when_everything_fails(trace) -> None:
     """From wherever it stands, it stops in the step in which nothing can answer any more."""
@@ -121,6 +124,7 @@ def test_it_recovers_when_the_faults_end(trace, kind) -> None:
     assert not decision.alarm
 
 
+@settings(deadline=None)
 @given(TRACE)
 def test_the_same_evidence_gives_the_same_decisions(trace) -> None:
     """The function has no memory but its state: a recorded trace can be replayed."""
