@@ -162,6 +162,11 @@ class Overrides:
         return ended
 
     @property
+    def in_force(self) -> bool:
+        """Say whether anything is forced."""
+        return bool(self._forced)
+
+    @property
     def wants_checkpoint(self) -> bool:
         """Say whether what is left should be written again."""
         return bool(self._forced) and self._clock() - self._saved_s >= CHECKPOINT_S
