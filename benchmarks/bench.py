@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.models import BenchModel
 from benchmarks.peers import Peer
 from benchmarks.process import BenchError, Driver, Processes
 from benchmarks.report import Row
-from benchmarks.systems import Server, check_answer, start_peer
+from benchmarks.systems import Server, check_answer, start_peer, wait_until_idle
 
 PEER_TIMEOUT_MS: Final = 30_000
 _T = TypeVar("_T")
@@ -34,6 +35,8 @@ class Settings:
     clients: tuple[int, ...] = (1, 8, 32)
     starts: int = 5
     overload_s: float = 6.0
+    capacity_s: float = 3.0
+    """How long a system shows its capacity before; short looks would count batches, not answers."""
     swap_s: float = 8.0
     settle_s: float = 3.0
     """How long a server is idle before its memory is read."""
@@ -48,6 +51,7 @@ QUICK: Final = Settings(
     clients=(1, 32),
     starts=2,
     overload_s=1.0,
+    capacity_s=1.0,
     swap_s=3.0,
     settle_s=1.0,
 )
@@ -102,21 +106,29 @@ class Bench:
         try:
             for server in servers:
                 server.tree.resume()
+                wait_until_idle(server)
                 check_answer(server, model)
                 server.tree.pause()
             yield
         finally:
+            # Some take all the time they are given: they take it side by side.
+            for server in servers:
+                server.tree.ask_to_end()
             for server in servers:
                 self.processes.end(server.tree)
 
     def start_peers(
-        self, model: BenchModel, timeout_ms: int = PEER_TIMEOUT_MS
+        self,
+        model: BenchModel,
+        *,
+        workers: Sequence[int] = (1,),
+        timeout_ms: int = PEER_TIMEOUT_MS,
     ) -> tuple[list[Server], list[Row]]:
         """Start every installed peer in every mode; returns rows for those that do not start."""
         servers: list[Server] = []
         rows = self.absent_rows()
         for peer in self.installed_peers():
-            for mode in peer.modes:
+            for mode in peer.modes(workers):
                 try:
                     server = start_peer(
                         self.processes,
@@ -127,28 +139,48 @@ class Bench:
                         timeout_ms=timeout_ms,
                     )
                 except BenchError as error:
-                    self.say(f"  {peer.name}, {mode}: {error}")
-                    rows.append(Row(system=f"{peer.name}, {mode}", note="does not start"))
+                    self.say(f"  {peer.name}, {mode.label}: {error}")
+                    rows.append(Row(system=f"{peer.name}, {mode.label}", note="does not start"))
                     continue
                 servers.append(server)
                 server.tree.pause()
         return servers, rows
 
-    def interleave(self, measured: dict[str, Callable[[], _T]]) -> dict[str, list[_T]]:
-        """Measure each thing once a round, A B C A B C …; returns each one's rounds."""
-        results: dict[str, list[_T]] = {name: [] for name in measured}
-        for _ in range(self.settings.rounds):
-            for name, measure in measured.items():
-                results[name].append(measure())
-        return results
+    def interleave(self, measured: Mapping[str, Callable[[], _T]]) -> dict[str, list[_T]]:
+        """Measure each thing once a round; returns each one's rounds."""
+        return interleaved(measured, self.settings.rounds)
+
+
+def interleaved(measured: Mapping[str, Callable[[], _T]], rounds: int) -> dict[str, list[_T]]:
+    """Measure each thing once a round, A B C, then C B A, so that drift favours none."""
+    results: dict[str, list[_T]] = {name: [] for name in measured}
+    order = list(measured.items())
+    for _ in range(rounds):
+        for name, measure in order:
+            results[name].append(measure())
+        order.reverse()
+    return results
+
+
+def worker_counts(agents: Sequence[Server]) -> list[int]:
+    """Return the numbers of workers that peers run with: those of our agent, and one and two."""
+    return sorted({1, 2, *(agent.workers for agent in agents)})
+
+
+def shared_cores() -> str:
+    """Say what all processes of a measurement share, for a table's remark."""
+    return (
+        f"The client, our supervisor, the peers' fronts and all workers share this machine's "
+        f"{os.cpu_count()} cores."
+    )
 
 
 @contextmanager
-def awake(server: Server) -> Iterator[None]:
+def awake(server: Server) -> Iterator[Server]:
     """Let a server run for as long as it is measured."""
     server.tree.resume()
     try:
-        yield
+        yield server
     finally:
         server.tree.pause()
 

@@ -34,8 +34,9 @@ class Metric(msgspec.Struct, frozen=True):
 
     @classmethod
     def total(cls, rounds: Sequence[float], unit: str) -> Self:
-        """Sum rounds up by adding them."""
-        return cls._with(sum(rounds), rounds, unit)
+        """Sum rounds up by adding them; the quartiles of parts say nothing about their sum."""
+        value = sum(rounds)
+        return cls(value=value, low=value, high=value, unit=unit, rounds=tuple(rounds))
 
     @classmethod
     def pooled(cls, rounds: Sequence[Sequence[float]], share: float, unit: str) -> Self:
@@ -43,6 +44,11 @@ class Metric(msgspec.Struct, frozen=True):
         everything = sorted(sample for samples in rounds for sample in samples)
         each = [quantile(sorted(samples), share) for samples in rounds if samples]
         return cls._with(quantile(everything, share), each, unit)
+
+    @classmethod
+    def each(cls, rounds: Sequence[Sequence[float]], share: float, unit: str) -> Self:
+        """Take a quantile of each round's samples, and sum those up by their median."""
+        return cls.of([quantile(sorted(each), share) for each in rounds if each], unit)
 
     @classmethod
     def _with(cls, value: float, rounds: Sequence[float], unit: str) -> Self:

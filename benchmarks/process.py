@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,11 @@ from edgeconsole.runtime.linux import signal_parent_death
 ROOT: Final = Path(__file__).parent.parent
 JOB_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 8.0
+_LOOK_EVERY_S: Final = 0.02
+_SETTLE_TIMEOUT_S: Final = 8.0
+_QUIET_S: Final = 0.3
+_QUIET_SHARE: Final = 0.1
+"""The share of one core that a server may use and still count as idle."""
 
 
 class BenchError(Exception):
@@ -35,6 +41,8 @@ class Tree:
         self.process = process
         self.log = log
         self._root = psutil.Process(process.pid)
+        self._ending: list[psutil.Process] = []
+        self._end_until_s = 0.0
 
     @property
     def pid(self) -> int:
@@ -70,28 +78,48 @@ class Tree:
         """Let all members run again."""
         self._signal(signal.SIGCONT)
 
-    def end(self) -> None:
-        """End in order; what does not end in time is killed."""
-        members = self.members()
+    def settle(self) -> None:
+        """Wait until all members have nothing to do; a tree that never idles is let be."""
+        until_s = time.monotonic() + _SETTLE_TIMEOUT_S
+        while time.monotonic() < until_s:
+            before_s = sum(self.cpu_s().values())
+            time.sleep(_QUIET_S)
+            if sum(self.cpu_s().values()) - before_s <= _QUIET_SHARE * _QUIET_S:
+                return
+
+    def ask_to_end(self) -> None:
+        """Ask to end in order, without waiting for it."""
+        # Whoever loses its parent cannot be found any more.
+        self._ending = self.members()
         self.resume()
         if self.alive:
             self.process.terminate()
-        _, left = psutil.wait_procs(members, timeout=_END_TIMEOUT_S)
+        self._end_until_s = time.monotonic() + _END_TIMEOUT_S
+
+    def end(self) -> None:
+        """End in order; what does not end in time is killed."""
+        if not self._ending:
+            self.ask_to_end()
+        left = _wait_for_end(self._ending, self._end_until_s)
         for member in left:
             with contextlib.suppress(psutil.Error):
                 member.kill()
-        psutil.wait_procs(left, timeout=_END_TIMEOUT_S)
+        _wait_for_end(left, time.monotonic() + _END_TIMEOUT_S)
         self.process.wait(_END_TIMEOUT_S)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
 
-    def last_words(self) -> str:
-        """Return the end of its log."""
+    def said(self) -> str:
+        """Return its log; empty if that cannot be read."""
         try:
-            return self.log.read_text(encoding="utf-8", errors="replace")[-2_000:].strip()
+            return self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self.said()[-2_000:].strip()
 
     def _signal(self, number: signal.Signals) -> None:
         for member in self.members():
@@ -195,6 +223,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def runs(process: psutil.Process) -> bool:
+    """Say whether a process runs; whoever adopts an orphan may take its time to reap it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_for_end(members: list[psutil.Process], until_s: float) -> list[psutil.Process]:
+    """Return those that still run then."""
+    while (left := [each for each in members if runs(each)]) and time.monotonic() < until_s:
+        time.sleep(_LOOK_EVERY_S)
+    return left
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from benchmarks.measure import Metric
 
 _METHOD: Final = (
     "Values are medians over interleaved rounds (rates) or quantiles of all raw latencies (p50, p99); "
-    "brackets hold the quartiles of the rounds. All servers are asked by the same client code: one "
+    "brackets hold the quartiles of the rounds. Every other round goes through the systems backwards. All servers are asked by the same client code: one "
     "asyncio process with prepared requests; its own cost is in all rows alike. Systems that are not "
     "being measured are stopped (SIGSTOP) meanwhile."
 )
@@ -91,7 +91,7 @@ def render_table(table: Table) -> str:
     lines: list[list[str]] = []
     for row in table.rows:
         cells = [row.system, *(row.setting.get(key, "") for key in settings)]
-        cells += [_cell(row.metrics.get(key)) for key in metrics]
+        cells += [cell(row.metrics.get(key)) for key in metrics]
         lines.append([*cells, row.note])
     if any(row.note for row in table.rows):
         header.append("note")
@@ -111,7 +111,8 @@ def number(value: float) -> str:
     return f"{value:.2f}" if size >= 1 else f"{value:.3f}"
 
 
-def _cell(metric: Metric | None) -> str:
+def cell(metric: Metric | None) -> str:
+    """Write a figure, with its quartiles if it differs between rounds."""
     if metric is None:
         return "–"
     if len(metric.rounds) < 2 or metric.low == metric.high:

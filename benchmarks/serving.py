@@ -126,7 +126,11 @@ def _pack(folder: Path) -> tuple[BenchModel, BenchModel]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke test of below a minute")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="short rounds, to see that all of it runs; its figures say little",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
     parser.add_argument(
         "--only", nargs="+", choices=list(LOADS), metavar="NAME", help=f"of {', '.join(LOADS)}"

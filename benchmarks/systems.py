@@ -14,11 +14,12 @@ import numpy as np
 
 from benchmarks.jobs import WEBSOCKET, Endpoint
 from benchmarks.models import BenchModel
-from benchmarks.peers import Launch, Peer
+from benchmarks.peers import READY, Launch, Mode, Peer
 from benchmarks.process import BenchError, Processes, Tree, free_port
 from benchmarks.wire import Connection, connection_class
-from edgeconsole.errors import RequestError
-from edgeconsole.protocol.control import INFER_PATH
+from edgeconsole.errors import EdgeConsoleError, RequestError
+from edgeconsole.fleet.control import ControlLink
+from edgeconsole.protocol.control import INFER_PATH, GetStatus, StatusReply
 from edgeconsole.protocol.inference import (
     ClientFrame,
     RequestParameters,
@@ -29,6 +30,9 @@ from edgeconsole.protocol.tensors import Array
 from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
 
 AGENT: Final = "edgeconsole"
+ONE_WORKER: Final = "one worker"
+AGENT_ONE: Final = f"{AGENT}, {ONE_WORKER}"
+"""The label of our agent on one worker and one thread, as the bare call runs."""
 ECHO: Final = "raw echo"
 START_TIMEOUT_S: Final = 90.0
 REQUEST_ID: Final = "00000000"
@@ -50,6 +54,7 @@ model_id = "{name}"
 bundle = "{bundle}"
 deadline_ms = 10000.0
 """
+_ONE_WORKER_TOML: Final = "workers = 1\nintra_op_threads = 1\n"
 
 
 @dataclass
@@ -63,6 +68,8 @@ class Server:
     request: bytes
     """What its clients send for `BenchModel.input`."""
     peer: Peer | None = None
+    workers: int = 0
+    """How many processes run its model; 0: unknown, or none does."""
     first_answer_s: float = 0.0
     """From the start of its process to its first answer."""
     config: Path | None = field(default=None, repr=False)
@@ -71,6 +78,11 @@ class Server:
     def label(self) -> str:
         """The name in tables."""
         return f"{self.name}, {self.mode}" if self.mode else self.name
+
+    @property
+    def setting(self) -> dict[str, str]:
+        """What of it is a column in tables."""
+        return {"workers": str(self.workers)} if self.workers else {}
 
     def decode(self, body: bytes, shape: tuple[int, ...]) -> Array:
         """Return the output in an answer's body."""
@@ -94,6 +106,7 @@ def start_agent(
     home: Path,
     models: tuple[BenchModel, ...],
     *,
+    mode: str = "",
     serving: str = "",
     model_options: str = "",
 ) -> Server:
@@ -113,13 +126,27 @@ def start_agent(
     tree = processes.start([*command, "--log-level", "warning"])
     token = _token(home / "state" / "token", tree)
     endpoint = Endpoint(port, WEBSOCKET, INFER_PATH, token=token)
-    server = Server(AGENT, "", endpoint, tree, agent_request(models[0]), config=config)
+    server = Server(AGENT, mode, endpoint, tree, agent_request(models[0]), config=config)
     _wait_for_answer(server, started_s)
     return server
 
 
+def start_agents(processes: Processes, home: Path, model: BenchModel) -> list[Server]:
+    """Start our agent as it comes, and once more on one worker and one thread."""
+    servers = [
+        start_agent(processes, home / "default", (model,)),
+        start_agent(
+            processes, home / "one", (model,), mode=ONE_WORKER, model_options=_ONE_WORKER_TOML
+        ),
+    ]
+    for server in servers:
+        server.tree.settle()
+        server.workers = asyncio.run(_count_workers(server, model.name))
+    return servers
+
+
 def start_peer(
-    processes: Processes, peer: Peer, model: BenchModel, *, python: str, mode: str, timeout_ms: int
+    processes: Processes, peer: Peer, model: BenchModel, *, python: str, mode: Mode, timeout_ms: int
 ) -> Server:
     """Start a peer's server for a model; raises `BenchError` if it does not come up."""
     port = free_port()
@@ -127,8 +154,11 @@ def start_peer(
     command = peer.command(Launch(python, model.onnx, port, mode, timeout_ms))
     tree = processes.start(command)
     request = peer.encode(model.input)
-    server = Server(peer.name, mode, peer.endpoint(port), tree, request, peer=peer)
+    server = Server(
+        peer.name, mode.label, peer.endpoint(port), tree, request, peer=peer, workers=mode.workers
+    )
     _wait_for_answer(server, started_s)
+    _wait_for_workers(server)
     return server
 
 
@@ -209,6 +239,31 @@ def _wait_for_answer(server: Server, started_s: float) -> None:
             said = body[:200].decode("utf-8", "replace")
         time.sleep(_TRY_EVERY_S)
     raise BenchError(f"{server.label} does not answer ({said}); {server.tree.last_words()}")
+
+
+def _wait_for_workers(server: Server) -> None:
+    """Wait until all workers of a peer are up, not only the one that answered first."""
+    until_s = time.monotonic() + START_TIMEOUT_S
+    while (ready := server.tree.said().count(READY)) < server.workers:
+        if time.monotonic() > until_s or not server.tree.alive:
+            raise BenchError(
+                f"{server.label}: {ready} of {server.workers} workers are up; "
+                f"{server.tree.last_words()}"
+            )
+        time.sleep(_TRY_EVERY_S)
+
+
+async def _count_workers(server: Server, model: str) -> int:
+    """Ask our agent how many workers run a model; raises `BenchError`."""
+    url = f"ws://127.0.0.1:{server.endpoint.port}"
+    try:
+        async with ControlLink(url, server.endpoint.token) as link:
+            await link.hello()
+            reply = await link.ask(GetStatus(id=link.next_id()))
+    except EdgeConsoleError as error:
+        raise BenchError(f"{server.label} does not tell its workers: {error}") from error
+    assert isinstance(reply, StatusReply)
+    return sum(len(each.worker_pids) for each in reply.sample.models if each.model == model)
 
 
 async def _ask(endpoint: Endpoint, request: bytes) -> tuple[bool, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.bench import Bench, awake, outcome_metrics, trouble
+from benchmarks.bench import Bench, awake, outcome_metrics, shared_cores, trouble
 from benchmarks.jobs import ClosedLoop, Group, Outcome
 from benchmarks.report import Row, Table
 from benchmarks.systems import (
@@ -59,7 +59,7 @@ def run(bench: Bench) -> Table:
                 continue
             note = trouble(rounds)
             rows.append(Row(name, {"model": model.name}, outcome_metrics(rounds), note))
-    return Table(NAME, title, tuple(rows))
+    return Table(NAME, title, tuple(rows), (shared_cores(),))
 
 
 def _load(bench: Bench, server: Server, request: bytes) -> Outcome:

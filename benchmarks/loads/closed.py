@@ -6,14 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.bench import Bench, awake, latency_metrics, outcome_metrics, trouble
+from benchmarks.bench import (
+    Bench,
+    awake,
+    latency_metrics,
+    outcome_metrics,
+    shared_cores,
+    trouble,
+    worker_counts,
+)
 from benchmarks.jobs import Bare, ClosedLoop, EdgeClients, Group, Outcome
 from benchmarks.measure import Metric
 from benchmarks.models import BenchModel
 from benchmarks.peers import MAX_BATCH
 from benchmarks.process import BenchError
 from benchmarks.report import Row, Table
-from benchmarks.systems import AGENT, Server, start_agent, start_echo
+from benchmarks.systems import AGENT, AGENT_ONE, Server, start_agents, start_echo
 
 NAME: Final = "closed"
 BARE: Final = "bare call, onnxruntime"
@@ -29,10 +37,9 @@ def run(bench: Bench) -> Table:
     rows: list[Row] = []
     for model in bench.models:
         bench.say(f"closed loop, {model.name}: starting servers")
-        agent = start_agent(bench.processes, bench.folder / f"closed-{model.name}", (model,))
-        servers = [start_echo(bench.processes, model), agent]
-        peers, absent = bench.start_peers(model)
-        servers += peers
+        agents = start_agents(bench.processes, bench.folder / f"closed-{model.name}", model)
+        peers, absent = bench.start_peers(model, workers=worker_counts(agents))
+        servers = [start_echo(bench.processes, model), *agents, *peers]
         with bench.running(servers, model):
             floors, missing = _floors(bench, model)
             rows += missing
@@ -41,10 +48,12 @@ def run(bench: Bench) -> Table:
                 rows += _rows(bench, model, servers, floors, clients)
         rows += absent if model == bench.models[-1] else []
     remark = (
-        f"All servers run the model on one thread. “{IDEAL}” is the batch size with the highest rate, "
-        "both measured in the same rounds as the servers; "
+        f"The peers' workers run the model on one thread each, as “{AGENT_ONE}” does; “{AGENT}” "
+        "chooses workers and threads by itself. The bare calls are one process and one thread, "
+        f"measured in the same rounds as the servers; “{IDEAL}” is the batch size with the highest "
+        f"rate. {shared_cores()} "
         f"“{CPU}” is CPU time of all the server's processes for each request, “{WORKER_CPU}” the part "
-        "outside the process that was started (for our agent: the worker)."
+        "outside the process that was started (for our agent: the workers)."
     )
     return Table(NAME, "Closed-loop clients", tuple(rows), (remark,))
 
@@ -126,8 +135,9 @@ def _rows(
     measured = {name: floor.measure for name, floor in beside.items()}
     for server in servers:
         measured[server.label] = lambda server=server: load(server)  # type: ignore[misc]
-        if server.name == AGENT:
+        if server.label == AGENT:
             measured[EDGE_CLIENT] = lambda server=server: through_client(server)  # type: ignore[misc]
+    settings_of = {server.label: server.setting for server in servers}
     rows: list[Row] = []
     for label, rounds in bench.interleave(measured).items():
         if label in beside:
@@ -137,7 +147,7 @@ def _rows(
         if label in cpu:
             metrics[CPU] = Metric.of([total for total, _ in cpu[label]], "µs")
             metrics[WORKER_CPU] = Metric.of([worker for _, worker in cpu[label]], "µs")
-        setting = {"model": model.name, "clients": str(clients)}
+        setting = {"model": model.name, "clients": str(clients), **settings_of.get(label, {})}
         rows.append(Row(label, setting, metrics, trouble(rounds)))
     return rows
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from benchmarks.bench import Bench, latency_metrics
+from benchmarks.bench import Bench, latency_metrics, shared_cores
 from benchmarks.jobs import ClosedLoop, Group, Outcome
 from benchmarks.measure import Metric
 from benchmarks.models import NEXT_VERSION, next_version
@@ -18,9 +18,18 @@ from edgeconsole.protocol.control import ActivateModel
 
 NAME: Final = "swap"
 FAILED: Final = "failed"
+BEFORE: Final = "before p99"
+DURING: Final = "during p99"
 _CLIENTS: Final = 8
 _SWAPS: Final = 2
-"""To the other version and back."""
+"""To the other version and back, each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    outcome: Outcome
+    swaps: list[tuple[int, int]]
+    """When each began and ended."""
 
 
 def run(bench: Bench) -> Table:
@@ -32,28 +41,45 @@ def run(bench: Bench) -> Table:
     # The other version gets into the agent's store by being configured once.
     bench.processes.end(start_agent(bench.processes, home, (other,)).tree)
     agent = start_agent(bench.processes, home, (model,))
-    group = Group(agent.endpoint, agent.request, _CLIENTS)
+    agent.tree.settle()
     bench.say("swap: measuring")
     try:
-        bench.clients.begin(ClosedLoop((group,), settings.warm_s, settings.swap_s))
-        time.sleep(settings.warm_s + settings.swap_s / 4)
-        swaps = asyncio.run(_swap(agent, model.name, settings.swap_s / 4))
-        (outcome,) = bench.clients.finish()
+        rounds = [_round(bench, agent) for _ in range(settings.rounds)]
     finally:
         bench.processes.end(agent.tree)
-    before, during = _split(outcome, swaps)
-    took_s = [(ended_ns - began_ns) / 1e9 for began_ns, ended_ns in swaps]
-    lost = outcome.failed + outcome.unanswered + len(outcome.refused_ns)
-    metrics = latency_metrics([before], "before ") | latency_metrics([during], "during ")
-    metrics |= {
-        "longest answer": Metric.of([max(outcome.took_ns, default=0) / 1e6], "ms"),
+    row = Row(AGENT, {"model": model.name, "clients": str(_CLIENTS)}, _metrics(rounds))
+    count = sum(len(each.swaps) for each in rounds)
+    why = next((each.outcome.first_refusal for each in rounds if each.outcome.first_refusal), "")
+    remark = f"{count} swaps; “during” is from the command to its reply. {shared_cores()}"
+    return Table(
+        NAME, "Swap under load", (row,), (remark + (f" First refusal: {why}" if why else ""),)
+    )
+
+
+def _round(bench: Bench, agent: Server) -> _Round:
+    settings = bench.settings
+    group = Group(agent.endpoint, agent.request, _CLIENTS)
+    bench.clients.begin(ClosedLoop((group,), settings.warm_s, settings.swap_s))
+    time.sleep(settings.warm_s + settings.swap_s / 4)
+    swaps = asyncio.run(_swap(agent, bench.large.name, settings.swap_s / 4))
+    (outcome,) = bench.clients.finish()
+    return _Round(outcome, swaps)
+
+
+def _metrics(rounds: list[_Round]) -> dict[str, Metric]:
+    parts = [_split(each.outcome, each.swaps) for each in rounds]
+    outcomes = [each.outcome for each in rounds]
+    took_s = [(ended - began) / 1e9 for each in rounds for began, ended in each.swaps]
+    lost = [each.failed + each.unanswered + len(each.refused_ns) for each in outcomes]
+    longest_ms = [max(each.took_ns, default=0) / 1e6 for each in outcomes]
+    metrics = latency_metrics([before for before, _ in parts], "before ")
+    metrics |= latency_metrics([during for _, during in parts], "during ")
+    return metrics | {
+        "longest answer": Metric.of(longest_ms, "ms"),
         "a swap took": Metric.of(took_s, "s"),
-        "answered": Metric.of([float(len(outcome.took_ns))], ""),
-        FAILED: Metric.of([float(lost)], ""),
+        "answered": Metric.total([float(len(each.took_ns)) for each in outcomes], ""),
+        FAILED: Metric.total([float(each) for each in lost], ""),
     }
-    row = Row(AGENT, {"model": model.name, "clients": str(_CLIENTS)}, metrics)
-    remarks = (f"{len(swaps)} swaps; “during” is from the command to its reply. {_why(outcome)}",)
-    return Table(NAME, "Swap under load", (row,), remarks)
 
 
 async def _swap(agent: Server, model: str, pause_s: float) -> list[tuple[int, int]]:
@@ -81,7 +107,3 @@ def _split(outcome: Outcome, swaps: list[tuple[int, int]]) -> tuple[list[int], l
         elif any(began_ns <= ended_ns <= done_ns for began_ns, done_ns in swaps):
             during.append(took_ns)
     return before, during
-
-
-def _why(outcome: Outcome) -> str:
-    return f"First refusal: {outcome.first_refusal}" if outcome.first_refusal else ""

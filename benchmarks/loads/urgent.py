@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from benchmarks.bench import Bench, awake, latency_metrics
+from benchmarks.bench import Bench, awake, latency_metrics, shared_cores, worker_counts
 from benchmarks.jobs import Bare, ClosedLoop, Group, Outcome
 from benchmarks.measure import Metric
 from benchmarks.report import Row, Table
-from benchmarks.systems import AGENT, Server, agent_request, start_agent
+from benchmarks.systems import AGENT, Server, agent_request, start_agents
 
 NAME: Final = "urgent"
 BARE: Final = "bare call, onnxruntime"
@@ -34,9 +35,9 @@ def run(bench: Bench) -> Table:
     bench.say("urgent: starting servers")
     model, settings = bench.large, bench.settings
     seconds = bench.seconds(model)
-    servers = [start_agent(bench.processes, bench.folder / "urgent", (model,))]
-    peers, rows = bench.start_peers(model)
-    servers += peers
+    agents = start_agents(bench.processes, bench.folder / "urgent", model)
+    peers, rows = bench.start_peers(model, workers=worker_counts(agents))
+    servers = [*agents, *peers]
     low_request = agent_request(model, priority=_LOW)
     high_request = agent_request(model, priority=_HIGH)
 
@@ -52,24 +53,25 @@ def run(bench: Bench) -> Table:
             together, urgent = bench.clients.ask(job)
         return _Round(urgent, together, alone)
 
-    def bare() -> Outcome:
+    def bare() -> _Round:
         job = Bare("onnx", str(model.onnx), model.shape, settings.warm_s, seconds)
-        return bench.bare.ask(job)[0]
+        return _Round(bench.bare.ask(job)[0], Outcome(), Outcome())
 
     with bench.running(servers, model):
         bench.say("urgent: measuring")
-        floor: list[Outcome] = []
-        results: dict[str, list[_Round]] = {server.label: [] for server in servers}
-        for _ in range(settings.rounds):
-            floor.append(bare())
-            for server in servers:
-                results[server.label].append(measure(server))
-    measured = [Row(BARE, {}, latency_metrics([each.took_ns for each in floor], "urgent "))]
-    measured += [Row(name, {}, _metrics(rounds)) for name, rounds in results.items()]
+        results = bench.interleave(
+            {BARE: bare} | {server.label: partial(measure, server) for server in servers}
+        )
+    floor = [each.urgent.took_ns for each in results.pop(BARE)]
+    measured = [Row(BARE, {}, latency_metrics(floor, "urgent "))]
+    measured += [
+        Row(server.label, server.setting, _metrics(results[server.label])) for server in servers
+    ]
     remark = (
         f"{model.name}: {_BUSY} closed-loop clients of priority {_LOW} and one of priority {_HIGH} that "
         f"pauses {_PAUSE_MS:.0f} ms on average between requests. The peers have no priorities: there "
-        f"the urgent client is one more. “{LOW_SHARE}” compares with the same {_BUSY} clients alone."
+        f"the urgent client is one more. “{LOW_SHARE}” compares with the same {_BUSY} clients alone. "
+        + shared_cores()
     )
     return Table(NAME, "One urgent among busy clients", (*measured, *rows), (remark,))
 

@@ -1,7 +1,8 @@
 """Other serving systems, measured by the same clients. To add one, drop a file in this folder.
 
 The file defines `PEER`, a `Peer`; run as `python -m benchmarks.peers.NAME` it is the server itself.
-It may import its system only there: a peer that is not installed is a row that says so.
+It may import its system only there: a peer that is not installed is a row that says so. Each of its
+workers prints `READY`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 import pkgutil
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,22 @@ from edgeconsole.protocol.tensors import Array
 PLAIN: Final = "plain"
 BATCHED: Final = "batched"
 MAX_BATCH: Final = 32
+READY: Final = "bench: a worker is ready"
+"""What each worker of a peer prints as a line of its own once it can serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a peer runs."""
+
+    batching: str = PLAIN
+    """`PLAIN` or `BATCHED`."""
+    workers: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name in tables; one worker is what all peers have and goes without saying."""
+        return self.batching if self.workers == 1 else f"{self.batching}, {self.workers} workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +48,7 @@ class Launch:
     """The interpreter that has the peer installed."""
     onnx: Path
     port: int
-    mode: str
+    mode: Mode
     timeout_ms: int
     """After so long a request need not be answered any more."""
 
@@ -41,7 +59,9 @@ class Peer(ABC):
     name: str
     package: str
     """What is installed; also the name it is imported by."""
-    modes: tuple[str, ...] = (PLAIN, BATCHED)
+    batchings: tuple[str, ...] = (PLAIN, BATCHED)
+    scales: bool = True
+    """Whether it can run several workers for one model."""
     transport: str = HTTP
     """The client connection, a `benchmarks.wire.Connection`, as `module:class`."""
     path: str = "/"
@@ -55,9 +75,15 @@ class Peer(ABC):
             type(self).__module__,
             str(launch.onnx),
             str(launch.port),
-            launch.mode,
+            launch.mode.batching,
+            str(launch.mode.workers),
             str(launch.timeout_ms),
         ]
+
+    def modes(self, workers: Sequence[int]) -> list[Mode]:
+        """Return all modes with so many workers, those with fewer first."""
+        possible = [count for count in sorted(set(workers)) if count == 1 or self.scales]
+        return [Mode(batching, count) for count in possible for batching in self.batchings]
 
     def endpoint(self, port: int) -> Endpoint:
         """Return where and how the server is asked."""

@@ -1,7 +1,7 @@
 """LitServe: FastAPI in front of worker processes. JSON with base64 in, JSON out, as it documents.
 
-One worker, no GPU, `fast_queue`. Batched: up to 32, and a wait of 1 ms. The system's own deadline is
-`timeout`.
+No GPU, `fast_queue`, workers by `workers_per_device`. Batched: up to 32, and a wait of 1 ms. The
+system's own deadline is `timeout`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import BATCHED, MAX_BATCH, Peer
+from benchmarks.peers import BATCHED, MAX_BATCH, READY, Peer
 from edgeconsole.protocol.tensors import Array
 
 _IS_SERVER = __name__ in ("__main__", "__mp_main__")
@@ -55,6 +55,7 @@ class ModelApi(_LitAPI):  # type: ignore[misc]
         first = self._session.get_inputs()[0]
         self._input = first.name
         self._shape = (-1, *first.shape[1:])
+        print(READY, flush=True)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Read a request; annotations here would make the framework parse it otherwise."""
@@ -79,11 +80,13 @@ class ModelApi(_LitAPI):  # type: ignore[misc]
 
 
 def _serve() -> None:
-    onnx, port, mode, timeout_ms = sys.argv[1:]
-    options = {"max_batch_size": MAX_BATCH, "batch_timeout": 0.001} if mode == BATCHED else {}
+    onnx, port, batching, workers, timeout_ms = sys.argv[1:]
+    options = {"max_batch_size": MAX_BATCH, "batch_timeout": 0.001} if batching == BATCHED else {}
     server = importlib.import_module("litserve").LitServer(
         ModelApi(onnx, **options),
         accelerator="cpu",
+        devices=1,
+        workers_per_device=int(workers),
         timeout=int(timeout_ms) / 1e3,
         fast_queue=True,
     )

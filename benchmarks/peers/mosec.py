@@ -1,7 +1,8 @@
-"""mosec: a Rust HTTP front with Python workers. Raw tensor bytes in and out, one worker.
+"""mosec: a Rust HTTP front with Python workers. Raw tensor bytes in and out, workers by `num`.
 
 Batched: up to 32, and the shortest wait that it takes (1 ms; its default is 10 ms). The system's own
-deadline is `--timeout`.
+deadline is `--timeout`. It would also be the limit of one model call, after which a finished batch is
+thrown away; that one is kept long.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import BATCHED, MAX_BATCH, Peer
+from benchmarks.peers import BATCHED, MAX_BATCH, READY, Peer
 from edgeconsole.protocol.tensors import Array
 
 _MODEL = "BENCH_ONNX"
+_CALL_TIMEOUT_S = 30.0
 _IS_SERVER = __name__ in ("__main__", "__mp_main__")
 _Worker: Any = importlib.import_module("mosec").Worker if _IS_SERVER else object
 
@@ -49,6 +51,7 @@ class ModelWorker(_Worker):  # type: ignore[misc]
         first = self._session.get_inputs()[0]
         self._input = first.name
         self._shape = (-1, *first.shape[1:])
+        print(READY, flush=True)
 
     def deserialize(self, data: bytes) -> Array:
         """Read a request."""
@@ -67,17 +70,15 @@ class ModelWorker(_Worker):  # type: ignore[misc]
 
 
 def _serve() -> None:
-    onnx, port, mode, timeout_ms = sys.argv[1:]
+    onnx, port, batching, workers, timeout_ms = sys.argv[1:]
     os.environ[_MODEL] = onnx
     sys.argv[1:] = [
         *("--address", "127.0.0.1", "--port", port),
         *("--timeout", timeout_ms, "--log-level", "warning"),
     ]
     server = importlib.import_module("mosec").Server()
-    if mode == BATCHED:
-        server.append_worker(ModelWorker, num=1, max_batch_size=MAX_BATCH, max_wait_time=1)
-    else:
-        server.append_worker(ModelWorker, num=1)
+    options = {"max_batch_size": MAX_BATCH, "max_wait_time": 1} if batching == BATCHED else {}
+    server.append_worker(ModelWorker, num=int(workers), timeout=_CALL_TIMEOUT_S, **options)
     server.run()
 
 

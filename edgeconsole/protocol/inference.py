@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import Any, Final
@@ -33,7 +34,7 @@ MAX_ID_LENGTH: Final = 128
 MAX_RANK: Final = 16
 MAX_ELEMENTS: Final = 1 << 31
 """More than any message can hold; a dimension of 0 counts as 1 here, as numpy has it."""
-_HEADER_LENGTH: Final = struct.Struct("<I")
+HEADER_LENGTH: Final = struct.Struct("<I")
 _PADDING: Final = bytes(ALIGNMENT)
 _JSON_TYPES: Final[dict[str, frozenset[type]]] = {
     "f": frozenset({int, float}),
@@ -169,6 +170,19 @@ class ServerFrame(msgspec.Struct, omit_defaults=True):
     estimated_wait_ms: float | None = None
 
 
+TensorPlace = tuple[str, np.dtype[Any], tuple[int, ...], int]
+"""A binary tensor's name, dtype, shape, and offset from the first tensor."""
+
+
+@dataclass(slots=True, eq=False)
+class RequestLayout:
+    """What requests that differ only in their id and their values have in common."""
+
+    tensors: tuple[TensorPlace, ...]
+    fit: object = None
+    """What the receiver found out about it; kept here so that it need not find out again."""
+
+
 class InferRequest(msgspec.Struct):
     """A decoded request: arrays instead of wire tensors. Binary inputs are views into the frame."""
 
@@ -182,6 +196,8 @@ class InferRequest(msgspec.Struct):
     binary_output: bool
     cache: bool = True
     allow: Rung | None = None
+    layout: RequestLayout | None = None
+    """Set where other requests have the same names, shapes and datatypes; it is theirs too."""
 
 
 _client_decoder: Final = msgspec.json.Decoder(ClientFrame)
@@ -195,16 +211,21 @@ def decode_client_frame(frame: str | bytes) -> InferRequest | str:
     Raises `RequestError`; its `request_id` attribute is not set because the id may be unreadable:
     use `peek_id` for the reply.
     """
-    header, body, base = _split(frame)
+    header, body, base = split_frame(frame)
+    message = decode_header(header)
+    if message.cancel is not None:
+        return message.cancel
+    return decode_request(message, body, base)
+
+
+def decode_header(header: str | bytes | memoryview) -> ClientFrame:
+    """Return a client's frame without its tensors; raises `RequestError`."""
     try:
-        message = _client_decoder.decode(header)
+        return _client_decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise RequestError(
             ErrorCode.MALFORMED, f"the request is not a valid V2 inference request: {error}"
         ) from error
-    if message.cancel is not None:
-        return message.cancel
-    return decode_request(message, body, base)
 
 
 def decode_request(
@@ -220,7 +241,7 @@ def decode_request(
         if tensor.name in inputs:
             raise RequestError(ErrorCode.BAD_INPUT_NAME, f"input {tensor.name!r} is given twice")
         inputs[tensor.name], offset = _tensor_array(tensor, body, offset, alignment)
-    if body is not None and offset not in (len(body), _aligned(len(body), alignment)):
+    if body is not None and offset not in (len(body), aligned(len(body), alignment)):
         raise RequestError(
             ErrorCode.BAD_DATA_SIZE,
             f"the frame has {len(body)} bytes, but its header describes {offset}",
@@ -250,7 +271,7 @@ _id_decoder: Final = msgspec.json.Decoder(_OnlyId)
 def peek_id(frame: str | bytes) -> str:
     """Return the request id of a frame that failed to decode, or "" if it cannot be read."""
     try:
-        return _id_decoder.decode(_split(frame)[0]).id[:MAX_ID_LENGTH]
+        return _id_decoder.decode(split_frame(frame)[0]).id[:MAX_ID_LENGTH]
     except (msgspec.MsgspecError, RequestError, RecursionError, UnicodeError):
         return ""
 
@@ -290,7 +311,7 @@ def encode_cancel(request_id: str) -> str:
 
 def decode_server_frame(frame: str | bytes) -> tuple[ServerFrame, dict[str, Array]]:
     """Decode an agent's frame to its header and output arrays; raises `RequestError`."""
-    header, body, offset = _split(frame)
+    header, body, offset = split_frame(frame)
     try:
         message = _server_decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
@@ -322,14 +343,14 @@ def _check_request(message: ClientFrame) -> None:
         )
 
 
-def _split(frame: str | bytes) -> tuple[str | memoryview, memoryview | None, int]:
+def split_frame(frame: str | bytes) -> tuple[str | memoryview, memoryview | None, int]:
     """Return a frame's JSON header, its whole body (binary frames) and where the tensors start."""
     if isinstance(frame, str):
         return frame, None, 0
-    if len(frame) < _HEADER_LENGTH.size:
+    if len(frame) < HEADER_LENGTH.size:
         raise RequestError(ErrorCode.MALFORMED, "a binary frame starts with a 4-byte header length")
-    (length,) = _HEADER_LENGTH.unpack_from(frame)
-    end = _HEADER_LENGTH.size + length
+    (length,) = HEADER_LENGTH.unpack_from(frame)
+    end = HEADER_LENGTH.size + length
     if length > MAX_HEADER_BYTES or end > len(frame):
         raise RequestError(
             ErrorCode.MALFORMED,
@@ -337,7 +358,7 @@ def _split(frame: str | bytes) -> tuple[str | memoryview, memoryview | None, int
             hint="the first 4 bytes are the header's length, little-endian",
         )
     view = memoryview(frame)
-    return view[_HEADER_LENGTH.size : end], view, _aligned(end)
+    return view[HEADER_LENGTH.size : end], view, aligned(end)
 
 
 def _tensor_array(
@@ -386,7 +407,7 @@ def _tensor_array(
     if not raw.flags.aligned:
         # One copy costs less than the first pass over an unaligned view.
         raw = np.frombuffer(bytes(body[offset : offset + size]), dtype=datatype.dtype)
-    return raw.reshape(tensor.shape), _aligned(offset + size, alignment)
+    return raw.reshape(tensor.shape), aligned(offset + size, alignment)
 
 
 def _from_json(tensor: WireTensor, datatype: Datatype) -> Array:
@@ -461,13 +482,16 @@ def wire_tensor(name: str, array: Array, *, binary: bool) -> WireTensor:
 
 
 def _join(header: bytes, arrays: Sequence[Array], *, binary: bool) -> str | bytes:
-    if not binary:
-        return header.decode()
-    parts = [_HEADER_LENGTH.pack(len(header)), header]
-    size = _HEADER_LENGTH.size + len(header)
+    return join_frame(header, arrays) if binary else header.decode()
+
+
+def join_frame(header: bytes, arrays: Sequence[Array]) -> bytes:
+    """Return a binary frame of a JSON header and the tensors it describes."""
+    parts = [HEADER_LENGTH.pack(len(header)), header]
+    size = HEADER_LENGTH.size + len(header)
     for array in arrays:
         parts += (_PADDING[: -size % ALIGNMENT], wire_bytes(array))
-        size = _aligned(size) + array.nbytes
+        size = aligned(size) + array.nbytes
     return b"".join(parts)
 
 
@@ -478,5 +502,6 @@ def wire_bytes(array: Array) -> bytes:
     return array.tobytes()
 
 
-def _aligned(offset: int, alignment: int = ALIGNMENT) -> int:
+def aligned(offset: int, alignment: int = ALIGNMENT) -> int:
+    """Return the next multiple of the alignment."""
     return -(-offset // alignment) * alignment

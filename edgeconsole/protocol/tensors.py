@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_SMALL: Final = 16_384
+_BLAS_ITEM: Final = 4
+_SMALL: Final = 8_192
+"""Longer vectors make BLAS start threads for a product."""
 
 
 class Datatype(StrEnum):
@@ -106,9 +108,8 @@ def has_non_finite(array: Array) -> bool:
     """Say whether an array holds NaN or infinity; integers never do."""
     if array.dtype.kind != "f":
         return False
-    if array.size <= _SMALL:
-        return not bool(np.isfinite(array).all())
-    # A finite sum proves that all terms are, in one pass without a temporary array.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum(dtype=np.float64)
-    return not bool(np.isfinite(total)) and not bool(np.isfinite(array).all())
+    if array.size <= _SMALL and array.dtype.itemsize >= _BLAS_ITEM:
+        # A finite sum of squares proves that all terms are, at a third of the cost.
+        if math.isfinite(np.vdot(array, array)):
+            return False
+    return not bool(np.isfinite(array).all())

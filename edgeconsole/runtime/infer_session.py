@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Final
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import (
     InferRequest,
-    decode_client_frame,
-    encode_answer,
     encode_error,
     peek_id,
 )
+from edgeconsole.protocol.reader import RequestReader
 from edgeconsole.runtime.connection import DirectConnection
 from edgeconsole.runtime.outbox import Outbox
 from edgeconsole.runtime.serving.batcher import Outcome
@@ -41,6 +40,7 @@ class InferSession:
         self._outbox = outbox
         self._open: dict[str, Callable[[RequestError], None]] = {}
         self._anonymous = 0
+        self._reader = RequestReader()
         self._backlog: deque[str | bytes] = deque()
         """At most what one read from the socket holds."""
         self._room = asyncio.Event()
@@ -50,7 +50,7 @@ class InferSession:
         """Serve the connection until it closes."""
         sender = asyncio.create_task(self._outbox.send())
         self._outbox.on_taken = self._make_room
-        self._connection.take = self._arrive
+        self._connection.take_with(self._arrive)
         self._connection.on_lost = self._room.set
         try:
             # What came before the line above, and what comes in fragments.
@@ -58,7 +58,7 @@ class InferSession:
                 self._arrive(frame)
                 await self._room.wait()
         finally:
-            self._connection.take = None
+            self._connection.take_with(None)
             sender.cancel()
             gone = RequestError(ErrorCode.CANCELLED, "the client has gone")
             for drop in list(self._open.values()):
@@ -92,7 +92,7 @@ class InferSession:
         """Start one request; every way out of here sends exactly one reply."""
         try:
             _check_size(frame, self._agent.config.serving.max_message_bytes)
-            message = decode_client_frame(frame)
+            message = self._reader.read(frame)
             if isinstance(message, str):
                 self._cancel(message)
             else:
@@ -134,8 +134,7 @@ class InferSession:
     def _encode(self, request: InferRequest, outcome: Outcome) -> str | bytes:
         if isinstance(outcome, RequestError):
             return encode_error(request.id, outcome)
-        frame = outcome.header(request.id, self._agent.device_id)
-        return encode_answer(frame, outcome.outputs, binary=request.binary_output)
+        return outcome.encode(request.id, self._agent.device_id, binary=request.binary_output)
 
     def _cancel(self, request_id: str) -> None:
         drop = self._open.get(request_id)

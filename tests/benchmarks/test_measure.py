@@ -43,8 +43,10 @@ def test_a_metric_is_the_median_of_its_rounds_with_their_quartiles() -> None:
 
 
 def test_a_total_adds_its_rounds() -> None:
-    """`Metric.total` is for counts."""
-    assert Metric.total([1.0, 2.0, 3.0], "").value == 6.0
+    """`Metric.total` is for counts; no quartiles of single rounds are shown beside their sum."""
+    total = Metric.total([1.0, 2.0, 3.0], "")
+    assert (total.low, total.value, total.high) == (6.0, 6.0, 6.0)
+    assert total.rounds == (1.0, 2.0, 3.0)
 
 
 def test_pooled_quantiles_come_from_all_raw_samples() -> None:
@@ -52,6 +54,14 @@ def test_pooled_quantiles_come_from_all_raw_samples() -> None:
     metric = Metric.pooled([[1.0] * 99, [100.0], []], 0.99, "ms")
     assert metric.value == pytest.approx(1.99)
     assert metric.rounds == (1.0, 100.0)
+
+
+def test_quantiles_of_each_round_are_summed_up_by_their_median() -> None:
+    """One bad round must show in the spread, not in the value; an empty round does not count."""
+    metric = Metric.each([[1.0, 1.0], [2.0, 2.0], [90.0, 90.0], []], 0.99, "ms")
+    assert metric.value == 2.0
+    assert metric.rounds == (1.0, 2.0, 90.0)
+    assert metric.high > 2.0
 
 
 def test_a_ratio_has_an_interval_around_it() -> None:

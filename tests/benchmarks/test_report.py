@@ -16,9 +16,12 @@ def metric(*rounds: float, unit: str = "1/s") -> Metric:
     return Metric.of(rounds, unit)
 
 
-def closed_row(system: str, clients: int, **metrics: Metric) -> Row:
+def closed_row(
+    system: str, clients: int, *, model: str = "mlp", workers: int = 1, **metrics: Metric
+) -> Row:
     """Return a row as the closed-loop load makes it."""
-    return Row(system, {"model": "mlp", "clients": str(clients)}, dict(metrics))
+    setting = {"model": model, "clients": str(clients), "workers": str(workers)}
+    return Row(system, setting, dict(metrics))
 
 
 @pytest.mark.parametrize(
@@ -43,9 +46,9 @@ def test_a_table_shows_the_spread_of_repeated_figures() -> None:
     )
     lines = render_table(table).splitlines()
     assert lines[0] == "## Closed"
-    assert lines[2] == "| system | model | clients | rate (1/s) | note |"
-    assert lines[4] == "| edgeconsole | mlp | 1 | 200 [150–250] |  |"
-    assert lines[5] == "| mosec |  |  | – | not installed |"
+    assert lines[2] == "| system | model | clients | workers | rate (1/s) | note |"
+    assert lines[4] == "| edgeconsole | mlp | 1 | 1 | 200 [150–250] |  |"
+    assert lines[5] == "| mosec |  |  |  | – | not installed |"
     assert lines[-1] == "A remark."
 
 
@@ -58,7 +61,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header() -> None:
 
 
 def test_targets_compare_with_the_best_mode_of_the_best_peer() -> None:
-    """The bar is the best peer's best mode; what was not measured is said to be so."""
+    """The bar is the best peer's best mode with as many workers; what is missing is said to be."""
     closed = Table(
         "closed",
         "Closed",
@@ -70,19 +73,83 @@ def test_targets_compare_with_the_best_mode_of_the_best_peer() -> None:
             closed_row("edgeconsole", 32, rate=metric(900.0), p50=metric(1.0), p99=metric(1.5)),
             closed_row("mosec, plain", 32, rate=metric(500.0)),
             closed_row("mosec, batched", 32, rate=metric(1000.0)),
+            closed_row("mosec, batched, 2 workers", 32, workers=2, rate=metric(9000.0)),
         ),
     )
     targets = {each.name: each for each in judge({"closed": closed}, "mlp", "mobile", ("mosec",))}
     met = {name: each.met for name, each in targets.items() if each.met is not None}
     assert met == {
-        "lone client, mlp: p50 / best peer": True,
-        "lone client, mlp: p50 / raw echo": True,
-        "lone client, mlp: p99 / p50": False,
-        "32 clients, mlp: rate / best peer (aim 1.5)": False,
-        "32 clients, mlp: p99 / p50": True,
+        "lone client, mlp, default: p50 / best peer": True,
+        "lone client, mlp, default: p50 / raw echo": True,
+        "lone client, mlp, default: p99 / p50": False,
+        "32 clients, mlp, default: rate / best peer (aim 1.5)": False,
+        "32 clients, mlp, default: p99 / p50": True,
     }
-    assert targets["lone client, mlp: p50 / best peer"].measured.startswith("0.375")
+    lone = targets["lone client, mlp, default: p50 / best peer"].measured
+    assert lone == "0.375 (0.375–0.375), mosec, plain"
+    many = targets["32 clients, mlp, default: rate / best peer (aim 1.5)"].measured
+    assert many == "0.900 (0.900–0.900), mosec, batched"
     assert targets["swap: failed"].met is None
+
+
+def test_two_workers_are_compared_with_two() -> None:
+    """A configuration of ours on two workers never meets a peer on one, nor the other way round."""
+    closed = Table(
+        "closed",
+        "Closed",
+        (
+            closed_row("edgeconsole", 32, workers=2, rate=metric(900.0)),
+            closed_row("edgeconsole, one worker", 32, rate=metric(500.0)),
+            closed_row("mosec, batched", 32, rate=metric(400.0)),
+            closed_row("mosec, plain, 2 workers", 32, workers=2, rate=metric(950.0)),
+            closed_row("mosec, batched, 2 workers", 32, workers=2, rate=metric(1000.0)),
+        ),
+    )
+    targets = {each.name: each for each in judge({"closed": closed}, "mlp", "mobile", ("mosec",))}
+    default = targets["32 clients, mlp, default: rate / best peer (aim 1.5)"]
+    one = targets["32 clients, mlp, one worker: rate / best peer (aim 1.5)"]
+    assert (default.met, default.measured) == (
+        False,
+        "0.900 (0.900–0.900), mosec, batched, 2 workers",
+    )
+    assert (one.met, one.measured) == (True, "1.25 (1.25–1.25), mosec, batched")
+
+
+def test_the_bare_calls_meet_our_agent_on_one_worker() -> None:
+    """The ideal is one process on one thread; two workers would be no match for it."""
+    closed = Table(
+        "closed",
+        "Closed",
+        (
+            closed_row("edgeconsole", 32, model="mobile", workers=2, rate=metric(500.0)),
+            closed_row("edgeconsole, one worker", 32, model="mobile", rate=metric(270.0)),
+            Row("bare call, best batch", {"model": "mobile"}, {"rate": metric(300.0)}),
+        ),
+    )
+    targets = {each.name: each for each in judge({"closed": closed}, "mlp", "mobile", ())}
+    ideal = targets["32 clients, mobile, one worker: rate / best batch"]
+    assert (ideal.met, ideal.measured) == (False, "0.900 (0.900–0.900)")
+
+
+@pytest.mark.parametrize(("during", "met"), [(20.0, True), (20.1, False)])
+def test_a_swap_is_judged_by_what_it_does_to_the_slowest_answers(
+    *, during: float, met: bool
+) -> None:
+    """The p99 during a swap is at most twice the one before."""
+    metrics = {"before p99": metric(10.0), "during p99": metric(during), "failed": metric(0)}
+    table = Table("swap", "Swap", (Row("edgeconsole", {}, metrics),))
+    targets = {each.name: each for each in judge({"swap": table}, "mlp", "mobile", ())}
+    assert targets["swap: p99 during / before"].met is met
+    assert targets["swap: failed"].met is True
+
+
+def test_targets_on_figures_show_their_spread() -> None:
+    """A median that meets its limit must not hide a round that does not."""
+    refused = {"refused p99": metric(2.0, 3.0, 90.0, unit="ms")}
+    table = Table("overload", "Overload", (Row("edgeconsole", {"workers": "2"}, refused),))
+    targets = {each.name: each for each in judge({"overload": table}, "mlp", "mobile", ())}
+    found = targets["overload, default: refusals, p99"]
+    assert (found.met, found.measured) == (True, "3 [2.50–46.5]")
 
 
 def test_without_any_load_no_target_is_met_or_missed() -> None:

@@ -24,7 +24,7 @@ from edgeconsole.runtime.failsafe.standby import Standby, input_order, why_not
 from edgeconsole.runtime.failsafe.static_answers import NOT_DECLARED, StaticAnswer
 from edgeconsole.runtime.failsafe.steps import Steps
 from edgeconsole.runtime.failsafe.trials import Trials
-from edgeconsole.runtime.serving.admission import check_inputs
+from edgeconsole.runtime.serving.admission import check_request
 from edgeconsole.runtime.serving.batcher import Outcome
 from edgeconsole.runtime.serving.metrics import Phase
 from edgeconsole.runtime.serving.runner import ModelRunner
@@ -108,17 +108,16 @@ class Route:
                 f"{self.house.why_not_loaded(self.model)}",
                 hint="try again later",
             )
-        inputs = check_inputs(manifest, request)
-        batched = manifest.is_batched
+        fit = check_request(manifest, request)
         asked = Asked(
-            inputs=inputs,
+            inputs=[request.inputs[name] for name in fit.input_names],
             output_names=request.output_names,
             priority=request.priority,
             received_s=received_s,
             deadline_s=received_s + (request.deadline_ms or self.deadline_ms) / 1e3,
-            rows=inputs[0].shape[0] if batched else 1,
-            size_bytes=sum(array.nbytes for array in inputs),
-            shapes=tuple(array.shape[1:] for array in inputs) if batched else None,
+            rows=fit.rows,
+            size_bytes=fit.size_bytes,
+            shapes=fit.shapes,
             cache=request.cache,
             allow=request.allow or Rung.STOP,
         )

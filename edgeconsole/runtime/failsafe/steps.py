@@ -146,7 +146,7 @@ class Steps:
     def labelled(self, answer: Answer) -> Answer:
         """Return the primary's answer with what the device holds back while it gives it."""
         shed = self._route.judge.shed
-        return replace(answer, shed=shed) if shed else answer
+        return replace(answer, shed=shed, form=None) if shed else answer
 
     def from_fallback(self, asked: Asked, answer: Answer) -> Answer:
         """Return the fallback model's answer as one to this request."""
@@ -157,6 +157,7 @@ class Steps:
             degraded=True,
             queue_ms=max(0.0, total_ms - answer.infer_ms),
             total_ms=total_ms,
+            form=None,
         )
 
     def without_model(self, asked: Asked, start: Rung) -> Answer | None:

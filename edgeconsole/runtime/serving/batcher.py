@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.answers import AnswerForm
 from edgeconsole.protocol.inference import (
     MAX_PRIORITY,
     AnswerParameters,
     PriorityClass,
     Rung,
     ServerFrame,
+    encode_answer,
 )
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.curve import BatchCurve
@@ -51,6 +53,8 @@ class Answer:
     failsafe: bool = False
     shed: int = 0
     age_ms: float | None = None
+    form: AnswerForm | None = None
+    """Shared by answers that differ only in their times and values; see `AnswerForm`."""
 
     def header(self, request_id: str, device_id: str) -> ServerFrame:
         """Return what the answer says about itself, without its tensors."""
@@ -72,6 +76,15 @@ class Answer:
                 age_ms=self.age_ms,
             ),
         )
+
+    def encode(self, request_id: str, device_id: str, *, binary: bool) -> str | bytes:
+        """Return the answer as a frame."""
+        form = self.form
+        if form is None or not binary:
+            return encode_answer(self.header(request_id, device_id), self.outputs, binary=binary)
+        if not form.is_made:
+            form.make(self.header("", device_id), self.outputs)
+        return form.fill(request_id, self.queue_ms, self.infer_ms, self.total_ms, self.outputs)
 
 
 Outcome = Answer | RequestError
@@ -132,13 +145,14 @@ class RequestBatcher:
         self._policy = policy
         self._lanes: list[list[Entry]] = [[] for _ in range(MAX_PRIORITY + 1)]
         self._by_class = dict.fromkeys(PriorityClass, 0)
+        self._count = 0
         self._bytes = 0
         self._tickets = 0
         self._last_seen = dict.fromkeys(PriorityClass, float("-inf"))
 
     def __len__(self) -> int:
         """Return how many requests wait."""
-        return sum(self._by_class.values())
+        return self._count
 
     def __iter__(self) -> Iterator[Pending]:
         """Return the waiting requests, highest priority first."""
@@ -169,6 +183,7 @@ class RequestBatcher:
         pending.ticket = self._tickets
         bisect.insort(self._lanes[pending.priority], (pending.deadline_s, pending.ticket, pending))
         self._by_class[priority_class] += 1
+        self._count += 1
         self._bytes += pending.size_bytes
         return dropped
 
@@ -251,6 +266,7 @@ class RequestBatcher:
     def _left(self, pending: Pending) -> None:
         pending.ticket = 0
         self._by_class[PriorityClass.of(pending.priority)] -= 1
+        self._count -= 1
         self._bytes -= pending.size_bytes
 
 

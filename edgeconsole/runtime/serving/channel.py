@@ -1,8 +1,11 @@
 """The channel between the supervisor and one worker: shared memory for tensors, a socket for words.
 
-The memory is a memfd that both map, split in an input half and an output half; tensors lie in it at
-64-byte alignment. Words are msgpack messages of at most some hundred bytes on a SOCK_SEQPACKET
-pair, one message a packet. Sequence numbers keep a late answer from being taken for another's.
+The memory is a memfd that both map: one area for inputs and two for outputs, taken in turns, so that
+the next batch can run while the answers of the last are still read. Tensors lie in it at 64-byte
+alignment. Words are packets of at most some hundred bytes on a SOCK_SEQPACKET pair, one word a packet,
+msgpack except for the two that every batch needs: those are a fixed head and the layout of the tensors,
+and both sides remember the layouts they have seen. Sequence numbers keep a late answer from being taken
+for another's.
 """
 
 from __future__ import annotations
@@ -10,17 +13,27 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-from collections.abc import Iterable, Sequence
-from typing import Final
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
-from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.errors import ErrorCode, ProtocolError, RequestError
 from edgeconsole.protocol.inference import ALIGNMENT
 from edgeconsole.protocol.tensors import Array, Datatype, element_count
 
 MAX_WORDS_BYTES: Final = 64 * 1024
+_KEPT_LAYOUTS: Final = 256
+_AREAS: Final = 3
+_RUN: Final = struct.Struct("<BQ")
+_RAN: Final = struct.Struct("<BQd")
+_HOT: Final = 0x52
+"""The first byte of a word with a fixed head; msgpack words are arrays and start at 0x90."""
+
+_Key = TypeVar("_Key")
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +42,16 @@ class Placed(msgspec.Struct, frozen=True, array_like=True):
     shape: tuple[int, ...]
     datatype: Datatype
     offset: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Tensors of given shapes in one area of memory; one object for each kind, compared by identity."""
+
+    placed: tuple[Placed, ...]
+    views: list[Array]
+    words: bytes
+    """`placed` as the other side is told it."""
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -41,11 +64,12 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=True):
     max_rows: int
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True, tag=True):
+@dataclass(frozen=True, slots=True)
+class Run:
     """Run the model on the inputs that lie in memory."""
 
     seq: int
-    inputs: tuple[Placed, ...]
+    inputs: Layout
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -68,12 +92,13 @@ class NotLoaded(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reason: str
 
 
-class Ran(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The outputs lie in memory."""
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The outputs lie in memory, until the batch after the next one runs."""
 
     seq: int
     infer_ms: float
-    outputs: tuple[Placed, ...]
+    outputs: Layout
 
 
 class RunFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -87,64 +112,81 @@ ToWorker = Load | Run | Stop
 FromWorker = Ready | NotLoaded | Ran | RunFailed
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode_to_worker: Final = msgspec.msgpack.Decoder(ToWorker).decode
-_decode_from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
+_to_worker: Final[msgspec.msgpack.Decoder[Load | Stop]] = msgspec.msgpack.Decoder(Load | Stop)
+_from_worker: Final[msgspec.msgpack.Decoder[Ready | NotLoaded | RunFailed]] = (
+    msgspec.msgpack.Decoder(Ready | NotLoaded | RunFailed)
+)
+_placed: Final = msgspec.msgpack.Decoder(tuple[Placed, ...])
 
 
 class TensorMemory:
-    """One half of the shared memory; writes and reads tensors at aligned offsets."""
+    """One area of the shared memory; writes and reads tensors at aligned offsets."""
 
     def __init__(self, memory: mmap.mmap, start: int, size: int) -> None:
-        self._raw = memoryview(memory)[start : start + size]
-        self._bytes = np.frombuffer(self._raw, np.uint8)
+        self._bytes = np.frombuffer(memoryview(memory)[start : start + size], np.uint8)
+        self._by_tensors: dict[tuple[tuple[tuple[int, ...], np.dtype[Any]], ...], Layout] = {}
+        self._by_words: dict[bytes, Layout] = {}
 
-    def write(self, arrays: Sequence[Array]) -> tuple[Placed, ...]:
+    def write(self, arrays: Sequence[Array]) -> Layout:
         """Copy arrays in; raises `RequestError` (BAD_DATA_SIZE) if they do not fit."""
-        placed = self.place([(array.shape, Datatype.of(array.dtype)) for array in arrays])
-        for each, array in zip(placed, arrays, strict=True):
-            if array.flags.c_contiguous and array.size:
-                self._raw[each.offset : each.offset + array.nbytes] = array.data.cast("B")
-            else:
-                np.copyto(self._view(each), array)
-        return placed
+        layout = self.place(tuple([(array.shape, array.dtype) for array in arrays]))
+        for view, array in zip(layout.views, arrays, strict=True):
+            np.copyto(view, array)
+        return layout
 
-    def write_rows(self, columns: Sequence[Sequence[Array]]) -> tuple[Placed, ...]:
+    def write_rows(self, columns: Sequence[Sequence[Array]]) -> Layout:
         """Copy several requests' arrays in as one batch; `columns` has them input by input.
 
         Arrays of one input agree in datatype and in all but the first dimension. Raises
         `RequestError` (BAD_DATA_SIZE) if they do not fit.
         """
-        placed = self.place(
-            [
-                (
-                    (sum(len(array) for array in arrays), *arrays[0].shape[1:]),
-                    Datatype.of(arrays[0].dtype),
-                )
-                for arrays in columns
-            ]
+        layout = self.place(
+            tuple(
+                [
+                    (
+                        (sum([len(array) for array in arrays]), *arrays[0].shape[1:]),
+                        arrays[0].dtype,
+                    )
+                    for arrays in columns
+                ]
+            )
         )
-        for each, arrays in zip(placed, columns, strict=True):
-            np.concatenate(arrays, out=self._view(each))
-        return placed
+        for view, arrays in zip(layout.views, columns, strict=True):
+            np.concatenate(arrays, out=view)
+        return layout
 
-    def place(self, tensors: Iterable[tuple[tuple[int, ...], Datatype]]) -> tuple[Placed, ...]:
+    def place(self, tensors: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]) -> Layout:
         """Find room for tensors of these shapes, in order; raises as `write` does."""
+        layout = self._by_tensors.get(tensors)
+        if layout is None:
+            layout = _remember(self._by_tensors, tensors, self._place(tensors))
+        return layout
+
+    def read(self, words: bytes) -> Layout:
+        """Return the layout that the other side names; raises `ProtocolError` if it makes no sense."""
+        layout = self._by_words.get(words)
+        if layout is None:
+            try:
+                placed = _placed.decode(words)
+                layout = Layout(placed, [self._view(each) for each in placed], words)
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+                raise ProtocolError(f"a word names tensors that are not there: {error}") from error
+            _remember(self._by_words, words, layout)
+        return layout
+
+    def _place(self, tensors: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]) -> Layout:
         placed: list[Placed] = []
         offset = 0
-        for shape, datatype in tensors:
-            end = offset + element_count(shape) * datatype.dtype.itemsize
+        for shape, dtype in tensors:
+            end = offset + element_count(shape) * dtype.itemsize
             if end > self._bytes.size:
                 raise RequestError(
                     ErrorCode.BAD_DATA_SIZE,
                     f"the tensors need more than the {self._bytes.size} bytes a worker has for them",
                 )
-            placed.append(Placed(shape, datatype, offset))
+            placed.append(Placed(shape, Datatype.of(dtype), offset))
             offset = -(-end // ALIGNMENT) * ALIGNMENT
-        return tuple(placed)
-
-    def read(self, placed: Sequence[Placed]) -> list[Array]:
-        """Return views, valid until the next write."""
-        return [self._view(each) for each in placed]
+        return Layout(tuple(placed), [self._view(each) for each in placed], _encode(placed))
 
     def _view(self, each: Placed) -> Array:
         dtype = each.datatype.dtype
@@ -152,29 +194,54 @@ class TensorMemory:
         return self._bytes[each.offset : end].view(dtype).reshape(each.shape)
 
 
-class SupervisorEnd:
-    """The supervisor's end: non-blocking words, `inputs` to write and `outputs` to read."""
+def _remember(kept: dict[_Key, Layout], key: _Key, layout: Layout) -> Layout:
+    """Keep a layout; when there are too many, all are learnt anew."""
+    if len(kept) >= _KEPT_LAYOUTS:
+        kept.clear()
+    kept[key] = layout
+    return layout
 
-    def __init__(self, half_bytes: int) -> None:
-        half_bytes = -(-half_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
-        self.half_bytes = half_bytes
+
+def _areas(memory: mmap.mmap, area_bytes: int) -> list[TensorMemory]:
+    return [TensorMemory(memory, index * area_bytes, area_bytes) for index in range(_AREAS)]
+
+
+class SupervisorEnd:
+    """The supervisor's end: non-blocking words, `inputs` to write."""
+
+    def __init__(self, area_bytes: int) -> None:
+        area_bytes = -(-area_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.area_bytes = area_bytes
         self.memory_fd = os.memfd_create("edgeconsole-tensors", os.MFD_CLOEXEC)
         # Pages are only taken when they are written, so a roomy size costs nothing.
-        os.ftruncate(self.memory_fd, 2 * half_bytes)
-        memory = mmap.mmap(self.memory_fd, 2 * half_bytes)
-        self.inputs = TensorMemory(memory, 0, half_bytes)
-        self.outputs = TensorMemory(memory, half_bytes, half_bytes)
+        os.ftruncate(self.memory_fd, _AREAS * area_bytes)
+        memory = mmap.mmap(self.memory_fd, _AREAS * area_bytes)
+        self.inputs, *self._outputs = _areas(memory, area_bytes)
         self.socket, self.worker_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
 
     def send(self, message: ToWorker) -> None:
         """Send a word; raises `OSError` if the worker is gone."""
-        self.socket.send(_encode(message))
+        if isinstance(message, Run):
+            self.socket.send(_RUN.pack(_HOT, message.seq) + message.inputs.words)
+        else:
+            self.socket.send(_encode(message))
 
     def receive(self) -> FromWorker | None:
-        """Return the next word, or `None` if the worker closed; raises `BlockingIOError` if none."""
+        """Return the next word, or `None` if the worker closed.
+
+        Raises `BlockingIOError` if there is none, `ProtocolError` for one that makes no sense.
+        """
         data = self.socket.recv(MAX_WORDS_BYTES)
-        return _decode_from_worker(data) if data else None
+        if not data:
+            return None
+        try:
+            if data[0] == _HOT:
+                _, seq, infer_ms = _RAN.unpack_from(data)
+                return Ran(seq, infer_ms, self._outputs[seq & 1].read(data[_RAN.size :]))
+            return _from_worker.decode(data)
+        except (msgspec.MsgspecError, struct.error) as error:
+            raise ProtocolError(f"a word cannot be read: {error}") from error
 
     def close_worker_side(self) -> None:
         """Close what now belongs to the child."""
@@ -189,18 +256,30 @@ class SupervisorEnd:
 class WorkerEnd:
     """The worker's end: blocking words."""
 
-    def __init__(self, socket_fd: int, memory_fd: int, half_bytes: int) -> None:
+    def __init__(self, socket_fd: int, memory_fd: int, area_bytes: int) -> None:
         self._socket = socket.socket(fileno=socket_fd)
-        memory = mmap.mmap(memory_fd, 2 * half_bytes)
+        memory = mmap.mmap(memory_fd, _AREAS * area_bytes)
         os.close(memory_fd)
-        self.inputs = TensorMemory(memory, 0, half_bytes)
-        self.outputs = TensorMemory(memory, half_bytes, half_bytes)
+        self._inputs, *self._outputs = _areas(memory, area_bytes)
+
+    def outputs(self, seq: int) -> TensorMemory:
+        """Return where the outputs of a run go."""
+        return self._outputs[seq & 1]
 
     def send(self, message: FromWorker) -> None:
         """Send a word; raises `OSError` if the supervisor is gone."""
-        self._socket.send(_encode(message))
+        if isinstance(message, Ran):
+            head = _RAN.pack(_HOT, message.seq, message.infer_ms)
+            self._socket.send(head + message.outputs.words)
+        else:
+            self._socket.send(_encode(message))
 
     def receive(self) -> ToWorker | None:
         """Wait for the next word; `None` if the supervisor is gone."""
         data = self._socket.recv(MAX_WORDS_BYTES)
-        return _decode_to_worker(data) if data else None
+        if not data:
+            return None
+        if data[0] == _HOT:
+            _, seq = _RUN.unpack_from(data)
+            return Run(seq, self._inputs.read(data[_RUN.size :]))
+        return _to_worker.decode(data)

@@ -10,6 +10,8 @@ _WEIGHT: Final = 0.1
 """Weight of a new observation: about the last twenty count."""
 _ENOUGH: Final = 0.95
 """A batch that reaches this share of the best rows a second is large enough."""
+_ENOUGH_FOR: Final = 20
+"""The size that is large enough is looked for again after so many batches."""
 
 
 class _Point:
@@ -41,23 +43,37 @@ class BatchCurve:
     def __init__(self, measured: Iterable[tuple[int, float]] = ()) -> None:
         self._points: dict[int, _Point] = {}
         self._known: list[_Point] = []
+        self._means_ms: dict[int, float] = {}
+        """What was asked for since the last batch."""
         self._enough: dict[int, int] = {}
+        self._enough_left = 0
         for rows, ms in measured:
             self.observe(rows, ms)
 
     def observe(self, rows: int, ms: float) -> None:
         """Take in a batch that ran: its rows, and its time in ms from hand-over to result."""
-        self._enough.clear()
+        self._means_ms.clear()
+        self._enough_left -= 1
         key = (rows - 1).bit_length()
         point = self._points.get(key)
         if point is None:
             self._points[key] = _Point(rows, ms)
             self._known = sorted(self._points.values(), key=lambda each: each.rows)
+            self._enough_left = 0
         else:
             point.observe(rows, ms)
+        if self._enough_left <= 0:
+            self._enough.clear()
+            self._enough_left = _ENOUGH_FOR
 
     def mean_ms(self, rows: int) -> float:
         """Return the expected time of a batch; 0 while nothing is known."""
+        mean_ms = self._means_ms.get(rows)
+        if mean_ms is None:
+            mean_ms = self._means_ms[rows] = self._mean_ms(rows)
+        return mean_ms
+
+    def _mean_ms(self, rows: int) -> float:
         known = self._known
         if not known:
             return 0.0
@@ -73,9 +89,9 @@ class BatchCurve:
 
     def bound_ms(self, rows: int) -> float:
         """Return a time that nearly all batches of this size stay below."""
+        mean_ms = self.mean_ms(rows)
         point = self._points.get((rows - 1).bit_length())
-        deviation_ms = point.deviation_ms if point else self.mean_ms(rows) / 8
-        return self.mean_ms(rows) + 2 * deviation_ms
+        return mean_ms + 2 * (point.deviation_ms if point else mean_ms / 8)
 
     def least_ms(self, rows: int) -> float:
         """Return about the shortest time such a batch has taken lately."""
@@ -83,7 +99,7 @@ class BatchCurve:
         return point.least_ms if point else 0.0
 
     def enough_rows(self, most: int) -> int:
-        """Return the smallest batch that gets nearly the best rows a second."""
+        """Return the smallest batch that gets nearly the best rows a second, as of lately."""
         enough = self._enough.get(most)
         if enough is None:
             sizes = [1]

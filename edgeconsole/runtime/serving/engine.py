@@ -12,7 +12,7 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import InferRequest
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
 from edgeconsole.runtime.health.cores import available_cores
-from edgeconsole.runtime.serving.admission import check_inputs
+from edgeconsole.runtime.serving.admission import check_request
 from edgeconsole.runtime.serving.batcher import Outcome, Pending
 from edgeconsole.runtime.serving.cache import InferenceCache
 from edgeconsole.runtime.serving.pool import OnEvent
@@ -75,20 +75,18 @@ class InferenceEngine:
                     return ladder.submit(request, received_s, finish)
             self.failsafe.check_direct(request.model_name)
         runner = self.route(request.model_name, request.model_version)
-        manifest = runner.manifest
-        inputs = check_inputs(manifest, request)
+        fit = check_request(runner.manifest, request)
         deadline_ms = request.deadline_ms or runner.deadline_ms
-        batched = manifest.is_batched
         pending = Pending(
-            inputs=inputs,
+            inputs=[request.inputs[name] for name in fit.input_names],
             output_names=request.output_names,
             priority=request.priority,
             received_s=received_s,
             deadline_s=received_s + deadline_ms / 1e3,
             finish=finish,
-            rows=inputs[0].shape[0] if batched else 1,
-            size_bytes=sum(array.nbytes for array in inputs),
-            shapes=tuple(array.shape[1:] for array in inputs) if batched else None,
+            rows=fit.rows,
+            size_bytes=fit.size_bytes,
+            shapes=fit.shapes,
         )
         self.submit_to(runner, pending, cache=request.cache)
         return partial(runner.cancel, pending)

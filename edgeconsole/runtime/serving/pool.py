@@ -18,9 +18,9 @@ from edgeconsole.errors import BackendError
 from edgeconsole.protocol.telemetry import ModelState, Severity
 from edgeconsole.runtime.serving.channel import (
     FromWorker,
+    Layout,
     Load,
     NotLoaded,
-    Placed,
     Ran,
     Ready,
     Run,
@@ -44,7 +44,7 @@ Job = TypeVar("Job")
 class PoolLimits:
     """What workers may use and take."""
 
-    half_bytes: int
+    area_bytes: int
     hang_timeout_s: float
     memory_bytes: int | None
 
@@ -79,7 +79,7 @@ class PoolUser(Protocol[Job]):
         ...
 
     def job_done(self, worker: Worker[Job], job: Job, result: Ran | RunFailed) -> None:
-        """Take a result; the outputs in memory are valid until this returns."""
+        """Take a result from a worker that is free again; outputs are valid until this returns."""
         ...
 
     def job_lost(self, job: Job, why: str) -> None:
@@ -166,7 +166,7 @@ class WorkerPool(Generic[Job]):
         self,
         worker: Worker[Job],
         job: Job,
-        placed: tuple[Placed, ...],
+        layout: Layout,
         now_s: float,
         patience_s: float,
     ) -> None:
@@ -179,7 +179,7 @@ class WorkerPool(Generic[Job]):
         worker.job_seq += 1
         worker.busy_since_s = now_s
         worker.hangs_after_s = max(patience_s, self._limits.hang_timeout_s)
-        worker.process.run(Run(worker.job_seq, placed))
+        worker.process.run(Run(worker.job_seq, layout))
 
     @property
     def size(self) -> int:
@@ -252,7 +252,7 @@ class WorkerPool(Generic[Job]):
         try:
             worker.process = WorkerProcess(
                 self._load,
-                half_bytes=self._limits.half_bytes,
+                area_bytes=self._limits.area_bytes,
                 on_message=lambda _, message: self._heard(worker, message),
                 on_exit=lambda process, why: self._exited(worker, process, why),
             )
@@ -266,7 +266,8 @@ class WorkerPool(Generic[Job]):
                 worker.idle_since_s = time.monotonic()
                 if job is not None and message.seq == worker.job_seq:
                     self._user.job_done(worker, job, message)
-                self._user.worker_free()
+                else:
+                    self._user.worker_free()
             case Ready():
                 self._ready(worker, message)
             case NotLoaded():

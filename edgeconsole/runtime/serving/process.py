@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Final
 
 import psutil
 
+from edgeconsole.errors import ProtocolError
 from edgeconsole.runtime.serving.channel import (
     FromWorker,
     Load,
@@ -22,6 +24,8 @@ from edgeconsole.runtime.serving.channel import (
 )
 
 _LAST_GRACE_S: Final = 0.5
+
+_log = logging.getLogger("edgeconsole.agent")
 
 
 class WorkerProcess:
@@ -35,7 +39,7 @@ class WorkerProcess:
         self,
         load: Load,
         *,
-        half_bytes: int,
+        area_bytes: int,
         on_message: Callable[[WorkerProcess, FromWorker], None],
         on_exit: Callable[[WorkerProcess, str], None],
     ) -> None:
@@ -43,7 +47,9 @@ class WorkerProcess:
         self._on_message = on_message
         self._on_exit = on_exit
         self._ended = self._loop.create_future()
-        self.channel = SupervisorEnd(half_bytes)
+        self.alive = True
+        """Whether the process has not ended."""
+        self.channel = SupervisorEnd(area_bytes)
         try:
             self._process = self._spawn()
         except OSError:
@@ -61,11 +67,6 @@ class WorkerProcess:
     def pid(self) -> int:
         """Return the process id."""
         return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Say whether the process has not ended."""
-        return not self._ended.done()
 
     def rss_bytes(self) -> int | None:
         """Return the resident memory, or `None` if the process is gone."""
@@ -111,7 +112,7 @@ class WorkerProcess:
                 "-m",
                 "edgeconsole.runtime.serving.worker",
                 *(str(each) for each in descriptors),
-                str(channel.half_bytes),
+                str(channel.area_bytes),
                 str(os.getpid()),
             ],
             stdin=subprocess.DEVNULL,
@@ -125,6 +126,10 @@ class WorkerProcess:
         try:
             message = self.channel.receive()
         except BlockingIOError:
+            return
+        except ProtocolError as error:
+            _log.error("worker %d: %s", self.pid, error)
+            self.kill()
             return
         except OSError:
             message = None
@@ -140,6 +145,7 @@ class WorkerProcess:
         self._loop.remove_reader(self.channel.socket)
         os.close(self._pidfd)
         code = self._process.wait()
+        self.alive = False
         self._ended.set_result(None)
         self._take_last_words()
         self.channel.close()
@@ -150,7 +156,7 @@ class WorkerProcess:
         try:
             while (message := self.channel.receive()) is not None:
                 self._on_message(self, message)
-        except OSError:
+        except (OSError, ProtocolError):
             return
 
 

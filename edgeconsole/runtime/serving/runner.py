@@ -10,11 +10,12 @@ from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.answers import AnswerForm
 from edgeconsole.protocol.inference import ALIGNMENT, PriorityClass
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
-from edgeconsole.runtime.serving.channel import Load, Placed, Ran, RunFailed
+from edgeconsole.runtime.serving.channel import Layout, Load, Ran, RunFailed
 from edgeconsole.runtime.serving.curve import BatchCurve
 from edgeconsole.runtime.serving.metrics import PerformanceMetrics, Phase
 from edgeconsole.runtime.serving.pool import OnEvent, PoolLimits, Worker, WorkerPool
@@ -31,6 +32,7 @@ _MARGIN_SHARE: Final = 0.05
 _QUIET_S: Final = 1.0
 _PATIENCE: Final = 4.0
 """A worker hangs only when it takes this multiple of what such a batch takes, and `hang_timeout_s`."""
+_KEPT_FORMS: Final = 256
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
@@ -44,6 +46,8 @@ class Batch:
     dispatched_s: float
     idle_since_s: float
     """Since when its worker had nothing to do."""
+    ends_s: float
+    """When it should be done."""
 
 
 class ModelRunner:
@@ -77,6 +81,8 @@ class ModelRunner:
         self._queue = RequestBatcher(
             serving.max_queue, serving.max_queue_mb << 20, serving.queue_policy
         )
+        self._forms: dict[tuple[Layout, int, tuple[str, ...]], AnswerForm] = {}
+        self._output_names = [spec.name for spec in bundle.manifest.outputs]
         self._again: deque[list[Pending]] = deque()
         """Parts of a batch that failed, to be run on their own."""
         self._delay: asyncio.TimerHandle | None = None
@@ -89,7 +95,7 @@ class ModelRunner:
             self.manifest.key,
             Load(str(bundle.path), threads, cores, self._max_rows),
             PoolLimits(
-                half_bytes=2 * serving.max_message_bytes,
+                area_bytes=2 * serving.max_message_bytes,
                 hang_timeout_s=serving.hang_timeout_s,
                 memory_bytes=memory_mb << 20 if memory_mb is not None else None,
             ),
@@ -112,7 +118,6 @@ class ModelRunner:
         except RequestError as error:
             figures.refused[error.code] += 1
             raise
-        self._dispatch()
 
     def _figures(self, pending: Pending) -> PerformanceMetrics:
         return self.metrics if pending.counted else self._lent
@@ -123,7 +128,15 @@ class ModelRunner:
             raise RequestError(
                 ErrorCode.NOT_READY, f"{self.manifest.key} is {state.value}: {self._pool.reason}"
             )
-        wait_ms = self._admit(pending, now_s)
+        worker = self._pool.free_worker()
+        if worker is not None and self._nobody_waits and not self._max_delay_s:
+            self._admit(pending, now_s, 0.0, self._shortest_ms(pending.rows, now_s))
+            self._idle.clear()
+            self.watch(pending)
+            self._run(worker, [pending], now_s)
+            return
+        wait_ms = self._expected_wait_ms(pending, now_s)
+        self._admit(pending, now_s, wait_ms, self.curve.bound_ms(pending.rows))
         try:
             dropped = self._queue.push(pending, now_s)
         except RequestError as error:
@@ -135,6 +148,12 @@ class ModelRunner:
             )
         self._idle.clear()
         self.watch(pending)
+        if worker is not None:
+            self._dispatch()
+
+    @property
+    def _nobody_waits(self) -> bool:
+        return not self._again and not self._queue
 
     def watch(self, pending: Pending) -> None:
         """Refuse a request when its deadline passes."""
@@ -146,14 +165,8 @@ class ModelRunner:
         if not pending.done:
             self._refuse(pending, error)
 
-    def _admit(self, pending: Pending, now_s: float) -> float:
-        """Return the expected wait in ms; refuse at once what cannot be answered in time."""
-        wait_ms = self._expected_wait_ms(pending, now_s)
-        idle = wait_ms == 0.0
-        # An idle worker deserves the benefit of the doubt; a queue only grows worse.
-        service_ms = self.curve.bound_ms(pending.rows)
-        if idle:
-            service_ms = self._shortest_ms(pending.rows, now_s)
+    def _admit(self, pending: Pending, now_s: float, wait_ms: float, service_ms: float) -> None:
+        """Refuse at once what cannot be answered in time."""
         budget_ms = (pending.deadline_s - now_s) * 1e3
         margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
         if wait_ms * _CAUTION + service_ms + margin_ms > budget_ms:
@@ -164,29 +177,26 @@ class ModelRunner:
                 hint="allow more time, or send to another device",
                 estimated_wait_ms=wait_ms,
             )
-        return wait_ms
 
     def _shortest_ms(self, rows: int, now_s: float) -> float:
         """Return about the shortest time a batch takes; after a quiet second, nothing is known.
 
-        What is refused teaches nothing: without this a model that was slow once would refuse for ever.
+        An idle worker deserves the benefit of the doubt; a queue only grows worse. What is refused teaches nothing: without this a model that was slow once would refuse for ever.
         """
         return self.curve.least_ms(rows) if now_s - self._ran_s < _QUIET_S else 0.0
 
     def _expected_wait_ms(self, pending: Pending, now_s: float) -> float:
         """Return how long a request would wait for a worker."""
-        if self._pool.free_worker() is not None and not len(self._queue):
-            return 0.0
-        workers = max(self._pool.ready_count, 1)
-        ends_ms = [
-            max(0.0, self.curve.mean_ms(batch.rows) - (now_s - since_s) * 1e3)
-            for batch, since_s in self._pool.jobs()
-        ]
+        ends_s = min([batch.ends_s for batch, _ in self._pool.jobs()], default=now_s)
         ahead = self._queue.rows_ahead(pending.priority, pending.deadline_s)
-        size = self.curve.enough_rows(self._max_rows)
-        batches, rest = divmod(ahead, size)
-        queue_ms = batches * self.curve.mean_ms(size) + (self.curve.mean_ms(rest) if rest else 0.0)
-        return min(ends_ms, default=0.0) + queue_ms / workers
+        queue_ms = 0.0
+        if ahead:
+            size = self.curve.enough_rows(self._max_rows)
+            batches, rest = divmod(ahead, size)
+            queue_ms = batches * self.curve.mean_ms(size)
+            if rest:
+                queue_ms += self.curve.mean_ms(rest)
+        return max(0.0, ends_s - now_s) * 1e3 + queue_ms / max(self._pool.ready_count, 1)
 
     def _dispatch(self) -> None:
         """Give free workers what goes next."""
@@ -203,8 +213,7 @@ class ModelRunner:
                     return
                 members = self._in_time(members, now_s)
             if members:
-                rows = sum(member.rows for member in members)
-                self._run(worker, Batch(members, rows, now_s, worker.idle_since_s))
+                self._run(worker, members, now_s)
 
     def _in_time(self, members: list[Pending], now_s: float) -> list[Pending]:
         """Refuse what would be late even if it ran at once: its time belongs to others."""
@@ -231,58 +240,79 @@ class ModelRunner:
                 )
         return good
 
-    def _run(self, worker: Worker[Batch], batch: Batch) -> None:
-        assert worker.process is not None
+    def _run(self, worker: Worker[Batch], members: list[Pending], now_s: float) -> None:
+        process = worker.process
+        assert process is not None
+        memory = process.channel.inputs
         try:
-            placed = self._place(worker, batch.members)
+            # The members' tensors lie in the worker's memory row after row.
+            if len(members) == 1:
+                rows = members[0].rows
+                layout = memory.write(members[0].inputs)
+            else:
+                rows = sum([member.rows for member in members])
+                layout = memory.write_rows(
+                    list(zip(*[member.inputs for member in members], strict=True))
+                )
         except RequestError as error:
-            self._halve(batch.members, error)
+            self._halve(members, error)
             return
-        for member in batch.members:
+        for member in members:
             member.attempts += 1
-        self._ran_s = batch.dispatched_s
-        patience_s = _PATIENCE * self.curve.bound_ms(batch.rows) / 1e3
-        self._pool.run(worker, batch, placed, batch.dispatched_s, patience_s)
-
-    def _place(self, worker: Worker[Batch], members: list[Pending]) -> tuple[Placed, ...]:
-        """Write the members' tensors, row after row, to the worker's memory."""
-        assert worker.process is not None
-        memory = worker.process.channel.inputs
-        if len(members) == 1:
-            return memory.write(members[0].inputs)
-        return memory.write_rows(
-            [
-                [member.inputs[index] for member in members]
-                for index in range(len(members[0].inputs))
-            ]
-        )
+        self._ran_s = now_s
+        ends_s = now_s + self.curve.mean_ms(rows) / 1e3
+        batch = Batch(members, rows, now_s, worker.idle_since_s, ends_s)
+        self._pool.run(worker, batch, layout, now_s, _PATIENCE * self.curve.bound_ms(rows) / 1e3)
 
     def job_done(self, worker: Worker[Batch], job: Batch, result: Ran | RunFailed) -> None:
         """Answer a batch's members, or find out whose fault a failure is."""
         now_s = time.monotonic()
         if isinstance(result, RunFailed):
             self._halve(job.members, RequestError(ErrorCode.MODEL_FAILED, result.reason))
+            self._dispatch()
             return
-        assert worker.process is not None
         self.curve.observe(job.rows, (now_s - job.dispatched_s) * 1e3)
-        self.metrics.batch_sizes[len(job.members)] += 1
-        views = worker.process.channel.outputs.read(result.outputs)
+        # The worker's next batch goes first: its outputs will lie in the other area.
+        self._dispatch()
+        members = job.members
+        self.metrics.batch_sizes[len(members)] += 1
+        views = result.outputs.views
         start = 0
-        for member in job.members:
+        for member in members:
             if member.done or now_s > member.deadline_s:
                 self._figures(member).late_total += 1
                 self._expire(member)
             else:
-                rows = slice(start, start + member.rows)
-                mine = views if len(job.members) == 1 else [view[rows] for view in views]
-                self._answer(member, job, mine, result.infer_ms, now_s)
+                end = start + member.rows
+                mine = views if len(members) == 1 else [view[start:end] for view in views]
+                form = self._form(result.outputs, member)
+                self._answer(member, job, mine, form, result.infer_ms, now_s)
             start += member.rows
+        self._look_idle()
+
+    def _form(self, outputs: Layout, member: Pending) -> AnswerForm:
+        """Return the form that this member's answer shares with those like it."""
+        key = (outputs, member.rows, member.output_names)
+        form = self._forms.get(key)
+        if form is None:
+            if len(self._forms) >= _KEPT_FORMS:
+                self._forms.clear()
+            form = self._forms[key] = AnswerForm()
+        return form
 
     def _answer(
-        self, pending: Pending, batch: Batch, views: list[Array], infer_ms: float, now_s: float
+        self,
+        pending: Pending,
+        batch: Batch,
+        views: list[Array],
+        form: AnswerForm,
+        infer_ms: float,
+        now_s: float,
     ) -> None:
-        named = zip((spec.name for spec in self.manifest.outputs), views, strict=True)
+        named = list(zip(self._output_names, views, strict=True))
         wanted = pending.output_names
+        if wanted:
+            named = [(name, view) for name, view in named if name in wanted]
         waited_ms = (batch.dispatched_s - pending.received_s) * 1e3
         batch_ms = 0.0
         if self._max_delay_s:
@@ -297,15 +327,17 @@ class ModelRunner:
             infer_ms=infer_ms,
             total_ms=total_ms,
         )
+        manifest = self.manifest
         pending.resolve(
             Answer(
-                model=self.manifest.model,
-                version=self.manifest.version,
-                variant=self.manifest.variant,
-                outputs=[(name, view) for name, view in named if not wanted or name in wanted],
+                model=manifest.model,
+                version=manifest.version,
+                variant=manifest.variant,
+                outputs=named,
                 queue_ms=waited_ms,
                 infer_ms=infer_ms,
                 total_ms=total_ms,
+                form=form,
             )
         )
 

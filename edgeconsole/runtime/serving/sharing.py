@@ -120,5 +120,6 @@ class AnswerSharing:
                 infer_ms=0.0,
                 total_ms=total_ms,
                 cached=True,
+                form=None,  # The form is that of answers that were computed.
             )
         )

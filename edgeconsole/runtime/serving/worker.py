@@ -27,9 +27,9 @@ from edgeconsole.runtime.backends.base import Backend
 from edgeconsole.runtime.backends.onnx import OnnxBackend
 from edgeconsole.runtime.linux import gain_no_privileges, signal_parent_death
 from edgeconsole.runtime.serving.channel import (
+    Layout,
     Load,
     NotLoaded,
-    Placed,
     Ran,
     Ready,
     Run,
@@ -49,10 +49,10 @@ _THREADS_GAIN: Final = 1.6
 
 
 def main(arguments: list[str]) -> int:
-    """Run the worker; arguments: socket fd, memory fd, bytes of half the memory, parent pid."""
-    socket_fd, memory_fd, half_bytes, parent_pid = (int(argument) for argument in arguments)
+    """Run the worker; arguments: socket fd, memory fd, bytes of one area of the memory, parent pid."""
+    socket_fd, memory_fd, area_bytes, parent_pid = (int(argument) for argument in arguments)
     _confine(parent_pid)
-    channel = WorkerEnd(socket_fd, memory_fd, half_bytes)
+    channel = WorkerEnd(socket_fd, memory_fd, area_bytes)
     first = channel.receive()
     if not isinstance(first, Load):
         return 0
@@ -83,8 +83,9 @@ def _serve(channel: WorkerEnd, model: ServedModel) -> int:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     run: Callable[[], None]
-    outputs: list[Array]
-    placed: tuple[Placed, ...]
+    checked: list[tuple[TensorSpec, Array]]
+    """The outputs that could hold what is no answer."""
+    outputs: Layout
 
 
 class ServedModel:
@@ -96,7 +97,7 @@ class ServedModel:
         bundle.verify()
         self._manifest = bundle.manifest
         self._static = all(_is_static(spec) for spec in bundle.manifest.outputs)
-        self._prepared: dict[tuple[Placed, ...], _Prepared] = {}
+        self._prepared: dict[tuple[Layout, int], _Prepared] = {}
         self._backend: Backend = _open(bundle, load.intra_op_threads or 1)
         load_ms = (time.perf_counter() - started_s) * 1e3
         started_s = time.perf_counter()
@@ -110,38 +111,46 @@ class ServedModel:
         """Run one batch from memory to memory."""
         if not self._static:
             return self._run_free(channel, message)
-        prepared = self._prepared.get(message.inputs)
+        key = (message.inputs, message.seq & 1)
+        prepared = self._prepared.get(key)
         if prepared is None:
             if len(self._prepared) >= _KEPT_SHAPES:
                 self._prepared.clear()
-            prepared = self._prepared[message.inputs] = self._prepare(channel, message.inputs)
+            prepared = self._prepared[key] = self._prepare(channel, message)
         started_s = time.perf_counter()
         prepared.run()
         infer_ms = (time.perf_counter() - started_s) * 1e3
-        for spec, output in zip(self._manifest.outputs, prepared.outputs, strict=True):
+        for spec, output in prepared.checked:
             check_finite(spec, output)
-        return Ran(message.seq, infer_ms, prepared.placed)
+        return Ran(message.seq, infer_ms, prepared.outputs)
 
-    def _prepare(self, channel: WorkerEnd, inputs: tuple[Placed, ...]) -> _Prepared:
+    def _prepare(self, channel: WorkerEnd, message: Run) -> _Prepared:
         """Bind the engine to the places where tensors of these shapes lie."""
-        views = channel.inputs.read(inputs)
-        rows = views[0].shape[:1]
-        placed = channel.outputs.place(
-            (rows + spec.shape[1:] if spec.is_batched else spec.shape, spec.datatype)
-            for spec in self._manifest.outputs
+        inputs = message.inputs.views
+        rows = inputs[0].shape[:1]
+        specs = self._manifest.outputs
+        layout = channel.outputs(message.seq).place(
+            tuple(
+                (rows + spec.shape[1:] if spec.is_batched else spec.shape, spec.datatype.dtype)
+                for spec in specs
+            )
         )
-        outputs = channel.outputs.read(placed)
-        return _Prepared(self._backend.bind(views, outputs), outputs, placed)
+        run = self._backend.bind(inputs, layout.views)
+        checked = [
+            (spec, output)
+            for spec, output in zip(specs, layout.views, strict=True)
+            if spec.datatype.is_float
+        ]
+        return _Prepared(run, checked, layout)
 
     def _run_free(self, channel: WorkerEnd, message: Run) -> Ran:
         """Run a model whose outputs' shapes are only known afterwards."""
-        inputs = channel.inputs.read(message.inputs)
         started_s = time.perf_counter()
-        outputs = self._backend.run(inputs)
+        outputs = self._backend.run(message.inputs.views)
         infer_ms = (time.perf_counter() - started_s) * 1e3
         for spec, output in zip(self._manifest.outputs, outputs, strict=True):
             check_output(spec, output)
-        return Ran(message.seq, infer_ms, channel.outputs.write(outputs))
+        return Ran(message.seq, infer_ms, channel.outputs(message.seq).write(outputs))
 
     def _self_test(self, bundle: Bundle) -> list[Array]:
         """Compare golden outputs with the model's; raises `BackendError` on any difference."""
