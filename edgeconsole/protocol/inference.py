@@ -56,13 +56,12 @@ class Rung(StrEnum):
     STATIC = "static"
     STOP = "stop"
 
-    @property
-    def depth(self) -> int:
-        """Return how far below the primary it is, 0 to 6."""
-        return _DEPTHS[self]
+    depth: int
+    """How far below the primary it is, 0 to 6; set below, once, so that each request reads it for little."""
 
 
-_DEPTHS: Final = {rung: depth for depth, rung in enumerate(Rung)}
+for _depth, _rung in enumerate(Rung):
+    _rung.depth = _depth
 
 
 class PriorityClass(StrEnum):

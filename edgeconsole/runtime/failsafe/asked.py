@@ -10,7 +10,7 @@ from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Outcome, Pending
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request; times are monotonic seconds."""
 

@@ -94,6 +94,6 @@ class House:
         if self.recorder is not None:
             self.recorder.record(Recorded(now_s, evidence, model, released))
 
-    def submit(self, runner: ModelRunner, pending: Pending, *, cache: bool) -> None:
-        """Hand a client's request to its model, by way of the cache where that is wanted."""
-        self._engine.submit_to(runner, pending, cache=cache)
+    def submit(self, runner: ModelRunner, pending: Pending) -> None:
+        """Hand a client's request to its model by way of the cache."""
+        self._engine.submit_to(runner, pending, cache=True)

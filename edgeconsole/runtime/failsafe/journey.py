@@ -131,9 +131,9 @@ class Journey:
         if isinstance(outcome, Answer):
             bad = steps.check(asked, outcome)
             if not bad:
-                self._end_trial(passed=True)
-                steps.note_good(asked, outcome)
-                self._end(steps.labelled(outcome))
+                if self._trial is not None:
+                    self._end_trial(passed=True)
+                self._end(steps.take(asked, outcome))
                 return
             outcome = RequestError(ErrorCode.MODEL_FAILED, bad)
         ran = self._primary is not None and self._primary.attempts > 0
@@ -245,11 +245,11 @@ class Journey:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._end_trial(passed=None)
-        late = RequestError(ErrorCode.DEADLINE_EXCEEDED, "another rung answered")
+        if self._trial is not None:
+            self._end_trial(passed=None)
         for runner, pending in self._runners:
             if not pending.done:
-                runner.cancel(pending, outcome if isinstance(outcome, RequestError) else late)
+                runner.cancel(pending, outcome if isinstance(outcome, RequestError) else _late())
         self._let_go()
         deliver(self._finish, outcome)
 
@@ -268,3 +268,7 @@ class Journey:
             self._timer.cancel()
         delay_s = max(0.0, at_s - time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(delay_s, call)
+
+
+def _late() -> RequestError:
+    return RequestError(ErrorCode.DEADLINE_EXCEEDED, "another rung answered")

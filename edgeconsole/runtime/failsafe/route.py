@@ -33,6 +33,8 @@ from edgeconsole.specs import ModelDeploymentSpec
 STALL_LIMIT_MS: Final = 250.0
 _STALL_FACTOR: Final = 8.0
 _P99_WINDOW_S: Final = 5
+NO_CONSTANT: Final = Rung.STOP.depth + 1
+"""Deeper than whatever a request may allow."""
 _NO_FALLBACK: Final = "no fallback model is configured"
 
 
@@ -78,6 +80,8 @@ class Route:
         self.static: StaticAnswer | None = None
         self.static_down = NOT_DECLARED
         self.last_good = LastGood(None, 0)
+        self.constant_depth = NO_CONSTANT
+        """The depth of the first rung that may answer without a model."""
         self.guard = OutputGuard(self.spec)
         self.nominal_ms = 0.0
         """What a row took when the primary was loaded."""
@@ -135,6 +139,10 @@ class Route:
         """Take in what the model is, also where it cannot be loaded."""
         self.manifest = manifest
         self.static, self.static_down = StaticAnswer.declared(manifest, self.spec)
+        if self.spec.last_good_max_age_ms is not None:
+            self.constant_depth = Rung.LAST_GOOD.depth
+        else:
+            self.constant_depth = NO_CONSTANT if self.static is None else Rung.STATIC.depth
 
     def review(self, now_s: float) -> None:
         """Look at everything and decide; called ten times a second and when something happened."""

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from edgeconsole.runtime.failsafe.route import Route
 
 _RESERVE_SHARE: Final = 0.1
-_RESERVE_MS: Final = (1.0, 10.0)
+_LEAST_RESERVE_S: Final = 0.001
+_MOST_RESERVE_S: Final = 0.010
 _HEAD_START: Final = 2.0
+_HEAD_START_SHARE: Final = 0.2
 _HEAD_START_MS: Final = 2.0
-"""The fallback is started by twice its own bound and this before it must have answered."""
+"""The fallback is started by twice its own bound before it must have answered, and by this share of
+the whole time, at least this much: what a busy device keeps a worker waiting for a core."""
 _CHANCE: Final = 0.25
 _FAIR_FACTOR: Final = 4.0
 _FAIR_MS: Final = 5.0
@@ -86,7 +89,10 @@ class Steps:
                 f"{route.house.why_not_loaded(route.model)}",
                 hint="try again later",
             )
-        route.house.submit(runner, pending, cache=cache)
+        if cache and runner.cached:
+            route.house.submit(runner, pending)
+        else:
+            runner.submit(pending)
         return runner
 
     def submit_fallback(
@@ -106,34 +112,30 @@ class Steps:
     def hedge_times(self, asked: Asked) -> tuple[float | None, float | None]:
         """Return when to start the fallback and when to answer from below, where either can be."""
         route = self._route
-        standby = route.standby if asked.allow.depth >= Rung.FALLBACK.depth else None
-        constant = (route.static is not None and asked.allow.depth >= Rung.STATIC.depth) or (
-            route.last_good.max_age_ms is not None and asked.allow.depth >= Rung.LAST_GOOD.depth
-        )
-        if standby is None and not constant:
+        depth = asked.allow.depth
+        standby = route.standby if depth >= Rung.FALLBACK.depth else None
+        if standby is None and depth < route.constant_depth:
             return None, None
-        answer_s = asked.deadline_s - self._reserve_s(asked)
+        budget_s = asked.deadline_s - asked.received_s
+        answer_s = asked.deadline_s - self._reserve_s(budget_s)
         if standby is None:
             return None, answer_s
-        ahead_ms = _HEAD_START * standby.runner.curve.bound_ms(asked.rows) + _HEAD_START_MS
-        launch_s = answer_s - ahead_ms / 1e3
+        ahead_ms = _HEAD_START * standby.runner.curve.bound_ms(asked.rows)
+        ahead_ms += max(_HEAD_START_MS, _HEAD_START_SHARE * budget_s * 1e3)
         # Where that is too tight, the primary gets a quarter of the time before work is done twice.
-        budget_s = asked.deadline_s - asked.received_s
-        usual_s = route.nominal_ms * asked.rows / 1e3
-        chance_s = asked.received_s + min(usual_s, _CHANCE * budget_s)
-        return max(launch_s, chance_s), answer_s
+        chance_s = min(route.nominal_ms * asked.rows / 1e3, _CHANCE * budget_s)
+        return max(answer_s - ahead_ms / 1e3, asked.received_s + chance_s), answer_s
 
     def is_time(self, asked: Asked) -> bool:
         """Say whether the primary has had its time."""
-        return time.monotonic() >= asked.deadline_s - self._reserve_s(asked)
+        budget_s = asked.deadline_s - asked.received_s
+        return time.monotonic() >= asked.deadline_s - self._reserve_s(budget_s)
 
-    def _reserve_s(self, asked: Asked) -> float:
+    def _reserve_s(self, budget_s: float) -> float:
         reserve_ms = self._route.spec.reserve_ms
-        if reserve_ms is None:
-            least_ms, most_ms = _RESERVE_MS
-            budget_ms = (asked.deadline_s - asked.received_s) * 1e3
-            reserve_ms = min(max(_RESERVE_SHARE * budget_ms, least_ms), most_ms)
-        return reserve_ms / 1e3
+        if reserve_ms is not None:
+            return reserve_ms / 1e3
+        return min(max(_RESERVE_SHARE * budget_s, _LEAST_RESERVE_S), _MOST_RESERVE_S)
 
     # Answers.
 
@@ -142,11 +144,6 @@ class Steps:
         if answer.cached:
             return ""
         return self._route.guard.check(asked.inputs, answer.outputs, time.monotonic())
-
-    def labelled(self, answer: Answer) -> Answer:
-        """Return the primary's answer with what the device holds back while it gives it."""
-        shed = self._route.judge.shed
-        return replace(answer, shed=shed, form=None) if shed else answer
 
     def from_fallback(self, asked: Asked, answer: Answer) -> Answer:
         """Return the fallback model's answer as one to this request."""
@@ -210,16 +207,18 @@ class Steps:
 
     # How it went.
 
-    def note_good(self, asked: Asked, answer: Answer) -> None:
-        """Take in a full answer."""
+    def take(self, asked: Asked, answer: Answer) -> Answer:
+        """Take in a full answer; returns it with what the device holds back while it gives it."""
         route = self._route
         route.counts.answers[Rung.PRIMARY] += 1
-        if answer.cached:
-            return
-        route.judge.good += 1
-        if route.last_good.max_age_ms is not None:
-            route.last_good.keep(answer.outputs, asked.rows, time.monotonic())
-        route.trials.shadow(asked)
+        judge = route.judge
+        if not answer.cached:
+            judge.good += 1
+            if route.last_good.max_age_ms is not None:
+                route.last_good.keep(answer.outputs, asked.rows, time.monotonic())
+            if route.standby is not None:
+                route.trials.shadow(asked)
+        return replace(answer, shed=judge.shed, form=None) if judge.shed else answer
 
     def note_failed(self) -> None:
         """Take in a failure of the primary."""

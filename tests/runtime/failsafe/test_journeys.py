@@ -224,7 +224,8 @@ async def test_a_route_without_anything_below_stops_and_tries_again(tmp_path, ev
 
 async def test_every_request_has_one_outcome_in_time(tmp_path):
     """While the primary's worker stops and goes on at random, each request ends exactly once, by its
-    deadline, with an answer that is right for whoever gave it. The seed is printed.
+    deadline, with an answer that is right for whoever gave it. The seed is printed. On a machine
+    without a free core one in a hundred may be late, or refused for its deadline.
     """
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
@@ -253,8 +254,9 @@ async def test_every_request_has_one_outcome_in_time(tmp_path):
             ended_s, outcome = outcomes[0]
             late += ended_s > deadline_s + 0.002
             if isinstance(outcome, RequestError):
-                assert outcome.code is ErrorCode.CANCELLED, outcome
-                seen["cancelled"] += 1
+                assert outcome.code in (ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED), outcome
+                late += outcome.code is ErrorCode.DEADLINE_EXCEEDED
+                seen["refused"] += 1
                 continue
             seen[outcome.rung] += 1
             expected = value if outcome.rung is Rung.PRIMARY else value * value
@@ -262,13 +264,13 @@ async def test_every_request_has_one_outcome_in_time(tmp_path):
             assert outcome.degraded is (outcome.rung is not Rung.PRIMARY)
             assert dict(outcome.outputs)["y"][0, 0] == pytest.approx(expected, rel=1e-5)
         print(dict(seen), f"{late} late of {len(sent)}")
-        assert set(seen) <= {Rung.PRIMARY, Rung.FALLBACK, "cancelled"}
+        assert set(seen) <= {Rung.PRIMARY, Rung.FALLBACK, "refused"}
         assert seen[Rung.PRIMARY]
         assert seen[Rung.FALLBACK]
         assert late <= max(1, len(sent) // 100)
         counts = dev.route.counts.answers
         assert counts[Rung.PRIMARY] + counts[Rung.FALLBACK] == sum(
-            count for rung, count in seen.items() if rung != "cancelled"
+            count for rung, count in seen.items() if rung != "refused"
         )
 
 
