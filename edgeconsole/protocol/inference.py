@@ -204,21 +204,12 @@ _server_decoder: Final = msgspec.json.Decoder(ServerFrame)
 _encoder: Final = msgspec.json.Encoder()
 
 
-def decode_client_frame(frame: str | bytes) -> InferRequest | str:
-    """Decode a client's frame to a request, or to the id that it cancels.
-
-    Raises `RequestError`; its `request_id` attribute is not set because the id may be unreadable:
-    use `peek_id` for the reply.
-    """
-    header, body, base = split_frame(frame)
-    message = decode_header(header)
-    if message.cancel is not None:
-        return message.cancel
-    return decode_request(message, body, base)
-
-
 def decode_header(header: str | bytes | memoryview) -> ClientFrame:
-    """Return a client's frame without its tensors; raises `RequestError`."""
+    """Return a client's frame without its tensors.
+
+    Raises `RequestError`, without the request's id because it may be unreadable: use `peek_id` for
+    the reply.
+    """
     try:
         return _client_decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:

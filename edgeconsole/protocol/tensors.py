@@ -108,8 +108,6 @@ def has_non_finite(array: Array) -> bool:
     """Say whether an array holds NaN or infinity; integers never do."""
     if array.dtype.kind != "f":
         return False
-    if array.size <= _SMALL and array.dtype.itemsize >= _BLAS_ITEM:
-        # A finite sum of squares proves that all terms are, at a third of the cost.
-        if math.isfinite(np.vdot(array, array)):
-            return False
-    return not bool(np.isfinite(array).all())
+    # A finite sum of squares proves that all terms are, at a third of the cost.
+    small = array.size <= _SMALL and array.dtype.itemsize >= _BLAS_ITEM
+    return not (small and math.isfinite(np.vdot(array, array))) and not np.isfinite(array).all()

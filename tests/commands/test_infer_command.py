@@ -23,10 +23,10 @@ from edgeconsole.protocol.inference import (
     InferRequest,
     Rung,
     ServerFrame,
-    decode_client_frame,
     encode_answer,
     encode_error,
 )
+from edgeconsole.protocol.reader import RequestReader
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +202,7 @@ async def asked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, lis
 
     async def handle(connection: ServerConnection) -> None:
         async for frame in connection:
-            request = decode_client_frame(frame)
+            request = RequestReader().read(frame)
             assert isinstance(request, InferRequest)
             requests.append(request)
             if request.model_name != "double":

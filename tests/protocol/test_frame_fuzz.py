@@ -33,13 +33,13 @@ from edgeconsole.protocol.inference import (
     OutputRequest,
     RequestParameters,
     ServerFrame,
-    decode_client_frame,
     decode_server_frame,
     encode_answer,
     encode_cancel,
     encode_request,
     peek_id,
 )
+from edgeconsole.protocol.reader import RequestReader
 from edgeconsole.protocol.telemetry import DeviceEvent, Severity
 from edgeconsole.protocol.tensors import Array, Datatype, element_count
 
@@ -173,7 +173,7 @@ def take_request(frame: str | bytes) -> None:
     """Decode what a client might send, and look for its id."""
     peeked = peek_id(frame)
     assert isinstance(peeked, str)
-    decoded = decode_client_frame(frame)
+    decoded = RequestReader().read(frame)
     if isinstance(decoded, InferRequest):
         assert peeked == decoded.id
         assert decoded.model_name

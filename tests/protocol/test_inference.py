@@ -6,6 +6,7 @@ import json
 import struct
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +25,6 @@ from edgeconsole.protocol.inference import (
     RequestParameters,
     Rung,
     ServerFrame,
-    decode_client_frame,
     decode_server_frame,
     encode_answer,
     encode_cancel,
@@ -32,6 +32,7 @@ from edgeconsole.protocol.inference import (
     encode_request,
     peek_id,
 )
+from edgeconsole.protocol.reader import RequestReader
 from edgeconsole.protocol.tensors import Array, Datatype
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -82,7 +83,7 @@ def assert_aligned(frame: bytes, tensors: dict[str, Array]) -> None:
 
 def request(frame: str | bytes) -> InferRequest:
     """Decode a frame that must be a request."""
-    decoded = decode_client_frame(frame)
+    decoded = RequestReader().read(frame)
     assert isinstance(decoded, InferRequest)
     return decoded
 
@@ -141,7 +142,7 @@ def test_request_fields_arrive(binary: bool, asked: bool | None) -> None:  # noq
     parameters = RequestParameters(deadline_ms=12.5, priority=10, binary_data_output=asked)
     frame = ClientFrame("m", "3", "id-1", parameters, outputs=[OutputRequest("a")])
     decoded = request(encode_request(frame, {}, binary=binary))
-    assert decoded == InferRequest(
+    assert msgspec.structs.replace(decoded, layout=None) == InferRequest(
         model_name="m",
         model_version="3",
         id="id-1",
@@ -156,7 +157,7 @@ def test_request_fields_arrive(binary: bool, asked: bool | None) -> None:  # noq
 @given(st.text())
 def test_cancel_round_trips(request_id: str) -> None:
     """A cancel frame decodes to the id it names, whatever that is."""
-    assert decode_client_frame(encode_cancel(request_id)) == request_id
+    assert RequestReader().read(encode_cancel(request_id)) == request_id
 
 
 @given(st.text(), st.sampled_from(list(ErrorCode)), st.text(), st.text())
@@ -332,7 +333,7 @@ def test_bad_requests_are_refused(case: str) -> None:
     """Each kind of bad frame gets its own code and one line that says what is wrong."""
     frame, code, words = REFUSED[case]
     with pytest.raises(RequestError) as caught:
-        decode_client_frame(frame)
+        RequestReader().read(frame)
     assert caught.value.code is code
     assert words in caught.value.message
     assert "\n" not in caught.value.message

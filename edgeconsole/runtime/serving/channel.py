@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,14 +34,15 @@ _HOT: Final = 0x52
 """The first byte of a word with a fixed head; msgpack words are arrays and start at 0x90."""
 
 _Key = TypeVar("_Key")
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True):
     """Where a tensor lies: shape, datatype, and byte offset in its half of the memory."""
 
-    shape: tuple[int, ...]
+    shape: tuple[_Natural, ...]
     datatype: Datatype
-    offset: int
+    offset: _Natural
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,6 +38,7 @@ MAX_BACKOFF_S: Final = 10.0
 
 OnEvent = Callable[[Severity, str, str], None]
 Job = TypeVar("Job")
+_Job_contra = TypeVar("_Job_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +72,18 @@ class Worker(Generic[Job]):
         return self.ready and self.job is None and self.process is not None and self.process.alive
 
 
-class PoolUser(Protocol[Job]):
+class PoolUser(Protocol[_Job_contra]):
     """Who gives the jobs."""
 
     def worker_free(self) -> None:
         """Give the next job: a worker came up, or finished."""
         ...
 
-    def job_done(self, worker: Worker[Job], job: Job, result: Ran | RunFailed) -> None:
+    def job_done(self, job: _Job_contra, result: Ran | RunFailed) -> None:
         """Take a result from a worker that is free again; outputs are valid until this returns."""
         ...
 
-    def job_lost(self, job: Job, why: str) -> None:
+    def job_lost(self, job: _Job_contra, why: str) -> None:
         """Take back a job whose worker ended."""
         ...
 
@@ -265,7 +266,7 @@ class WorkerPool(Generic[Job]):
                 job, worker.job = worker.job, None
                 worker.idle_since_s = time.monotonic()
                 if job is not None and message.seq == worker.job_seq:
-                    self._user.job_done(worker, job, message)
+                    self._user.job_done(job, message)
                 else:
                     self._user.worker_free()
             case Ready():

@@ -264,7 +264,7 @@ class ModelRunner:
         batch = Batch(members, rows, now_s, worker.idle_since_s, ends_s)
         self._pool.run(worker, batch, layout, now_s, _PATIENCE * self.curve.bound_ms(rows) / 1e3)
 
-    def job_done(self, worker: Worker[Batch], job: Batch, result: Ran | RunFailed) -> None:
+    def job_done(self, job: Batch, result: Ran | RunFailed) -> None:
         """Answer a batch's members, or find out whose fault a failure is."""
         now_s = time.monotonic()
         if isinstance(result, RunFailed):
@@ -285,8 +285,7 @@ class ModelRunner:
             else:
                 end = start + member.rows
                 mine = views if len(members) == 1 else [view[start:end] for view in views]
-                form = self._form(result.outputs, member)
-                self._answer(member, job, mine, form, result.infer_ms, now_s)
+                self._answer(member, job, result, mine, now_s)
             start += member.rows
         self._look_idle()
 
@@ -301,13 +300,7 @@ class ModelRunner:
         return form
 
     def _answer(
-        self,
-        pending: Pending,
-        batch: Batch,
-        views: list[Array],
-        form: AnswerForm,
-        infer_ms: float,
-        now_s: float,
+        self, pending: Pending, batch: Batch, result: Ran, views: list[Array], now_s: float
     ) -> None:
         named = list(zip(self._output_names, views, strict=True))
         wanted = pending.output_names
@@ -324,7 +317,7 @@ class ModelRunner:
             PriorityClass.of(pending.priority),
             queue_ms=waited_ms - batch_ms,
             batch_ms=batch_ms,
-            infer_ms=infer_ms,
+            infer_ms=result.infer_ms,
             total_ms=total_ms,
         )
         manifest = self.manifest
@@ -335,9 +328,9 @@ class ModelRunner:
                 variant=manifest.variant,
                 outputs=named,
                 queue_ms=waited_ms,
-                infer_ms=infer_ms,
+                infer_ms=result.infer_ms,
                 total_ms=total_ms,
-                form=form,
+                form=self._form(result.outputs, pending),
             )
         )
 

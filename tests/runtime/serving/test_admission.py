@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgeconsole.bundle import Manifest, Task
 from edgeconsole.bundle.manifest import BundleFile
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.inference import InferRequest
+from edgeconsole.protocol.inference import InferRequest, RequestLayout
 from edgeconsole.protocol.tensors import Array, Datatype, TensorSpec
-from edgeconsole.runtime.serving.admission import check_inputs
+from edgeconsole.runtime.serving.admission import check_request
 
 MANIFEST = Manifest(
     model="pair",
@@ -49,11 +50,14 @@ def request(arrays: dict[str, Array], *output_names: str) -> InferRequest:
 @pytest.mark.parametrize("rows", [1, 2, 7])
 @pytest.mark.parametrize("output_names", [(), ("best",), ("best", "sum")])
 def test_good_requests_come_in_the_manifests_order(rows: int, output_names: Any) -> None:
-    """Whatever order a client sends its inputs in, the model gets them in its own."""
+    """Whatever order a client sends its inputs in, the model has its own; bytes are counted."""
     given = inputs(left=np.ones((rows, 3), "f4"), right=np.ones(rows, "i8"))
     shuffled = dict(reversed(given.items()))
-    found = check_inputs(MANIFEST, request(shuffled, *output_names))
-    assert [id(array) for array in found] == [id(array) for array in given.values()]
+    fit = check_request(MANIFEST, request(shuffled, *output_names))
+    assert fit.input_names == tuple(given)
+    assert fit.rows == 1
+    assert fit.shapes is None, "a scalar input cannot be shared by a batch"
+    assert fit.size_bytes == sum(array.nbytes for array in given.values())
 
 
 REFUSED: dict[str, tuple[dict[str, Array], tuple[str, ...], ErrorCode, str]] = {
@@ -143,7 +147,7 @@ def test_bad_requests_are_refused(case: str) -> None:
     """Each refusal has its code and says what is wrong and what the model expects."""
     arrays, output_names, code, message = REFUSED[case]
     with pytest.raises(RequestError) as caught:
-        check_inputs(MANIFEST, request(arrays, *output_names))
+        check_request(MANIFEST, request(arrays, *output_names))
     assert (caught.value.code, caught.value.message) == (code, message)
 
 
@@ -151,5 +155,16 @@ def test_the_largest_finite_values_are_values() -> None:
     """Sums that overflow are no reason to refuse values that do not."""
     huge = np.full((2, 3), np.finfo("f4").max, "f4")
     largest = np.array(np.finfo("f8").max)
-    found = check_inputs(MANIFEST, request(inputs(left=huge, scale=largest)))
-    assert found[0] is huge
+    assert check_request(MANIFEST, request(inputs(left=huge, scale=largest))).rows == 1
+
+
+def test_a_known_layout_is_checked_once_and_its_values_each_time() -> None:
+    """What depends on names and shapes alone is kept with the layout; NaN is looked for every time."""
+    layout = RequestLayout(())
+    first, second = (msgspec.structs.replace(request(inputs()), layout=layout) for _ in range(2))
+    assert check_request(MANIFEST, first) is check_request(MANIFEST, second)
+    other = msgspec.structs.replace(MANIFEST, version="2")
+    assert check_request(other, first).manifest is other
+    bad = msgspec.structs.replace(request(inputs(scale=np.array(np.nan))), layout=layout)
+    with pytest.raises(RequestError, match="'scale' holds NaN"):
+        check_request(other, bad)
