@@ -415,7 +415,7 @@ def test_the_lowest_rung_a_client_accepts_arrives(allow: Rung | None) -> None:
 def test_an_unknown_rung_is_refused() -> None:
     """What a client means by a rung that does not exist cannot be guessed."""
     with pytest.raises(RequestError, match=r"allow") as caught:
-        decode_client_frame(text(parameters={"allow": "cellar"}))
+        request(text(parameters={"allow": "cellar"}))
     assert caught.value.code is ErrorCode.MALFORMED
 
 
