@@ -77,6 +77,12 @@ class InferResult:
     cached: bool
     """Computed for an earlier or simultaneous request with the same inputs."""
     timing: Timing
+    failsafe: bool = False
+    """A declared constant: no model looked at the inputs."""
+    shed: int = 0
+    """While the device sheds load: the least priority it still takes."""
+    age_ms: float | None = None
+    """How old an answer of the rung `last_good` is."""
 
 
 @dataclass(slots=True)
@@ -148,6 +154,7 @@ class EdgeClient:
         version: str = "",
         outputs: Sequence[str] = (),
         binary: bool = True,
+        allow: Rung | None = None,
     ) -> InferResult:
         """Ask a model for an answer.
 
@@ -160,6 +167,8 @@ class EdgeClient:
             version: a loaded version; the active one if empty.
             outputs: the names of the outputs that are wanted; all if empty.
             binary: send tensors as bytes; `False` sends them as JSON.
+            allow: the lowest rung of the failsafe ladder that may answer: `Rung.SHED` refuses
+                degraded answers. By default whatever the device has may answer.
 
         Raises:
             RequestError: the agent refused; `code` says why.
@@ -171,7 +180,9 @@ class EdgeClient:
             model_name=model,
             model_version=version,
             id=request_id,
-            parameters=RequestParameters(deadline_ms=deadline_ms, priority=priority, cache=cache),
+            parameters=RequestParameters(
+                deadline_ms=deadline_ms, priority=priority, cache=cache, allow=allow
+            ),
             outputs=[OutputRequest(name) for name in outputs],
         )
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
@@ -198,6 +209,9 @@ class EdgeClient:
                 total_ms=about.total_ms,
                 round_trip_ms=(time.monotonic() - sent_s) * 1e3,
             ),
+            failsafe=about.failsafe,
+            shed=about.shed,
+            age_ms=about.age_ms,
         )
 
     async def _ask(
@@ -397,6 +411,7 @@ class SyncEdgeClient:
         version: str = "",
         outputs: Sequence[str] = (),
         binary: bool = True,
+        allow: Rung | None = None,
     ) -> InferResult:
         """Ask a model for an answer and wait for it; see `EdgeClient.infer`."""
         return self._call(
@@ -409,6 +424,7 @@ class SyncEdgeClient:
                 version=version,
                 outputs=outputs,
                 binary=binary,
+                allow=allow,
             )
         )
 

@@ -6,11 +6,13 @@ Commands refuse unknown fields; what an agent sends tolerates them.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.bounds import CommandId, OverrideSeconds, Words
+from edgeconsole.protocol.failsafe import OverrideKind, RouteConditions, Transition
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from edgeconsole.specs import EdgeDeploymentTier, EdgeDeviceSpec, LatencyRequirement
 
@@ -94,6 +96,41 @@ class UnloadModel(_Command, frozen=True, tag="unload"):
     variant: str = ""
 
 
+class Force(_Command, frozen=True, tag="force"):
+    """Force a rung on a model's route for a time; it survives a restart of the agent.
+
+    A `command_id` that was carried out before changes nothing: the reply says what it did then.
+    A new force on the same model takes the place of the one before.
+    """
+
+    command_id: CommandId
+    kind: OverrideKind
+    actor: Words
+    reason: Words
+    for_s: OverrideSeconds
+    model: str = ""
+    """Empty: all models."""
+
+
+class Release(_Command, frozen=True, tag="release"):
+    """End what was forced, and let a latched route climb again; likewise once per `command_id`."""
+
+    command_id: CommandId
+    actor: Words
+    reason: Words
+    model: str = ""
+    """Empty: everything that is forced or latched on the device."""
+
+
+class Explain(_Command, frozen=True, tag="explain"):
+    """Ask why: the latest transitions, and what the latest decisions looked at."""
+
+    model: str = ""
+    """Empty: all models."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 32
+    """The most transitions."""
+
+
 Command = (
     Hello
     | GetStatus
@@ -104,6 +141,9 @@ Command = (
     | ActivateModel
     | RollBackModel
     | UnloadModel
+    | Force
+    | Release
+    | Explain
 )
 
 
@@ -149,6 +189,13 @@ class ModelsReply(_Reply, frozen=True, tag="models"):
     models: tuple[StoredModel, ...]
 
 
+class ExplainReply(_Reply, frozen=True, tag="explained"):
+    """Why: transitions, newest first, and each route's latest conditions."""
+
+    transitions: tuple[Transition, ...]
+    routes: tuple[RouteConditions, ...]
+
+
 class Done(_Reply, frozen=True, tag="done"):
     """The command was carried out; `message` says what that meant."""
 
@@ -175,7 +222,7 @@ class EventPush(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     event: DeviceEvent
 
 
-Reply = HelloReply | StatusReply | ModelsReply | Done | Failed
+Reply = HelloReply | StatusReply | ModelsReply | ExplainReply | Done | Failed
 AgentMessage = Reply | SamplePush | EventPush
 
 _command_decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)

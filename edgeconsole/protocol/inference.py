@@ -56,6 +56,13 @@ class Rung(StrEnum):
     STATIC = "static"
     STOP = "stop"
 
+    depth: int
+    """How far below the primary it is, 0 to 6; set below, once, so that each request reads it for little."""
+
+
+for _depth, _rung in enumerate(Rung):
+    _rung.depth = _depth
+
 
 class PriorityClass(StrEnum):
     """Three bands of priorities: queues are bounded, and figures kept, for each."""
@@ -90,6 +97,8 @@ class RequestParameters(msgspec.Struct, forbid_unknown_fields=True, omit_default
     """Whether an answer may come from the cache, where the model has one."""
     binary_data_output: bool | None = None
     """Whether outputs come as binary; by default they come as the request did."""
+    allow: Rung | None = None
+    """The lowest rung that may answer; by default, whatever the device has."""
 
 
 class TensorParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -138,6 +147,12 @@ class AnswerParameters(msgspec.Struct, omit_defaults=True):
     total_ms: float = 0.0
     cached: bool = False
     """Computed for an earlier or simultaneous request with the same inputs."""
+    failsafe: bool = False
+    """A declared constant: no model looked at the inputs."""
+    shed: int = 0
+    """While the device sheds load: the least priority it still takes."""
+    age_ms: float | None = None
+    """How old an answer of the rung `last_good` is."""
 
 
 class ServerFrame(msgspec.Struct, omit_defaults=True):
@@ -179,6 +194,7 @@ class InferRequest(msgspec.Struct):
     output_names: tuple[str, ...]
     binary_output: bool
     cache: bool = True
+    allow: Rung | None = None
     layout: RequestLayout | None = None
     """Set where other requests have the same names, shapes and datatypes; it is theirs too."""
 
@@ -231,6 +247,7 @@ def decode_request(
         output_names=tuple(output.name for output in message.outputs),
         binary_output=body is not None if binary is None else binary,
         cache=message.parameters.cache,
+        allow=message.parameters.allow,
     )
 
 

@@ -120,6 +120,7 @@ def _repeated(known: _Known, frame: bytes) -> InferRequest | None:
         request.output_names,
         request.binary_output,
         request.cache,
+        request.allow,
         known.layout,
     )
 

@@ -6,16 +6,12 @@ Unknown fields are tolerated here, so that an older console can watch a newer ag
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
 import msgspec
 
+from edgeconsole.protocol.bounds import Count, DeadlineMs, UnixTime
+from edgeconsole.protocol.failsafe import RouteSample, Transition
 from edgeconsole.specs import AgentState
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-"""Bounded, so that no peer can send a number that a database or a chart cannot hold."""
-UnixTime = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
-DeadlineMs = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class Quality(StrEnum):
@@ -114,6 +110,8 @@ class DeviceSample(msgspec.Struct, frozen=True):
     models: tuple[ModelSample, ...]
     reason: str = ""
     """Why the state is `error` or `maintenance`."""
+    routes: tuple[RouteSample, ...] = ()
+    """The failsafe ladder of each model that answers to a name."""
 
 
 class DeviceEvent(msgspec.Struct, frozen=True):
@@ -127,3 +125,5 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     kind: str
     """A stable short name, such as `worker_lost` or `state_changed`."""
     message: str
+    transition: Transition | None = None
+    """With kind `rung_changed`: what changed, and the conditions that made it so."""

@@ -16,12 +16,15 @@ from edgeconsole.protocol.control import (
     Command,
     Done,
     EventPush,
+    Explain,
     Failed,
+    Force,
     GetStatus,
     Hello,
     ListModels,
     LoadModel,
     ModelsReply,
+    Release,
     Reply,
     RollBackModel,
     SamplePush,
@@ -119,6 +122,17 @@ class ControlSession:
                 return Done(
                     command.id, await agent.unload(command.model, command.version, command.variant)
                 )
+            case Force() | Release() | Explain():
+                return await self._order(command)
+
+    async def _order(self, command: Force | Release | Explain) -> Reply:
+        match command:
+            case Force():
+                return Done(command.id, await self._agent.force(command))
+            case Release():
+                return Done(command.id, await self._agent.release(command))
+            case Explain():
+                return self._agent.failsafe.explain(command)
 
     async def _subscribe(self, command: Subscribe) -> None:
         if not MIN_INTERVAL_S <= command.interval_s <= MAX_INTERVAL_S:

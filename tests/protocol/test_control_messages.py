@@ -17,13 +17,17 @@ from edgeconsole.protocol.control import (
     Command,
     Done,
     EventPush,
+    Explain,
+    ExplainReply,
     Failed,
+    Force,
     GetStatus,
     Hello,
     HelloReply,
     ListModels,
     LoadModel,
     ModelsReply,
+    Release,
     SamplePush,
     StatusReply,
     StoredModel,
@@ -34,6 +38,17 @@ from edgeconsole.protocol.control import (
     decode_command,
     encode,
 )
+from edgeconsole.protocol.failsafe import (
+    BreakerPhase,
+    Condition,
+    Override,
+    OverrideKind,
+    RouteConditions,
+    RouteSample,
+    RungSample,
+    Transition,
+)
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import (
     DeviceEvent,
     DeviceSample,
@@ -65,6 +80,27 @@ MODEL = ModelSample(
     rss_bytes=1 << 30,
     reason="worker lost",
 )
+MET = Condition("breaker_error_share", True, 0.6, 0.5, held_s=0.0, detail="12 of 20 calls")
+OVERRIDE = Override(OverrideKind.FALLBACK, "digits", "kim", "tests", "c" * 32, 1.75e9, 1.75e9 + 60)
+TRANSITION = Transition(
+    "digits", Rung.PRIMARY, Rung.FALLBACK, "operator", 1.75e9, (MET,), "kim", "tests"
+)
+ROUTE = RouteSample(
+    model="digits",
+    rung=Rung.FALLBACK,
+    held_s=4.5,
+    cause="operator",
+    override=OVERRIDE,
+    latched=True,
+    alarm="it keeps changing",
+    breaker=BreakerPhase.HALF_OPEN,
+    rungs=(
+        RungSample(Rung.PEER, False, "no peers yet"),
+        RungSample(Rung.FALLBACK, True, "", "tiny", "1", "fp32", 1 << 24, 2.5, 0.4),
+    ),
+    answers={"primary": 10, "fallback": 2},
+    hedged_total=2,
+)
 SAMPLE = DeviceSample(
     device_id="d",
     boot_id="b",
@@ -80,8 +116,11 @@ SAMPLE = DeviceSample(
     agent_rss_bytes=1 << 20,
     connections=2,
     models=(MODEL,),
+    routes=(ROUTE,),
 )
 EVENT = DeviceEvent("d", "b", 4, 1.75e9, Severity.WARNING, "worker_lost", "it ended\nbadly")
+MOVED = DeviceEvent("d", "b", 5, 1.75e9, Severity.WARNING, "rung_changed", "down", TRANSITION)
+FORCE = Force("9", "c" * 32, OverrideKind.FAILSAFE, "kim", "smoke on line 2", 3600.0, "digits")
 COMMANDS: list[Command] = [
     Hello("1", "edgeconsole", (1, 2)),
     GetStatus("2"),
@@ -91,6 +130,9 @@ COMMANDS: list[Command] = [
     LoadModel("6", "digits"),
     ActivateModel("7", "digits", "1"),
     UnloadModel("8", "digits", "1", "int8"),
+    FORCE,
+    Release("10", "d" * 32, "kim", "the smoke is gone"),
+    Explain("11", "digits", 5),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -114,6 +156,8 @@ MESSAGES: list[AgentMessage] = [
     Failed("5", "CONFLICT", "no", "wait"),
     SamplePush(SAMPLE),
     EventPush(EVENT),
+    EventPush(MOVED),
+    ExplainReply("6", (TRANSITION,), (RouteConditions("digits", Rung.FALLBACK, (MET,)),)),
 ]
 
 
@@ -153,19 +197,55 @@ def test_commands_with_unknown_fields_are_refused(command: Command) -> None:
 
 
 def grown(value: Any) -> Any:
-    """Return decoded JSON with a field more in every object, below `device` excepted."""
+    """Return decoded JSON with a field more in every object but `device` and counts by name."""
     if isinstance(value, list):
         return [grown(each) for each in value]
     if not isinstance(value, dict):
         return value
-    inner = {name: each if name == "device" else grown(each) for name, each in value.items()}
+    inner = {
+        name: each if name in ("device", "answers") else grown(each) for name, each in value.items()
+    }
     return {**inner, "new_in_the_future": [1]}
+
+
+class _OldSample(msgspec.Struct):
+    device_id: str
+    state: str
+
+
+class _OldPush(msgspec.Struct, tag_field="type", tag="sample"):
+    sample: _OldSample
+
+
+def test_an_old_console_understands_telemetry_with_routes() -> None:
+    """A console from before the ladder reads what it knows, and what it does not know costs nothing."""
+    old = msgspec.json.decode(encode(SamplePush(SAMPLE)), type=_OldPush)
+    assert old.sample == _OldSample("d", "error")
+
+
+def test_telemetry_of_an_old_agent_has_no_routes() -> None:
+    """An agent from before the ladder is understood: it has no routes, its events no transitions."""
+    fields = json.loads(encode(SamplePush(SAMPLE)))
+    del fields["sample"]["routes"]
+    message = decode_agent_message(json.dumps(fields))
+    assert isinstance(message, SamplePush)
+    assert message.sample.routes == ()
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
 def test_agent_messages_with_unknown_fields_are_understood(message: AgentMessage) -> None:
     """An older console can watch a newer agent: what it does not know, it passes over."""
     assert decode_agent_message(json.dumps(grown(json.loads(encode(message))))) == message
+
+
+def changed(message: AgentMessage | Command, *path: str | int, to: Any) -> str:
+    """Return a message's frame with one value changed."""
+    fields = json.loads(encode(message))
+    inner = fields
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = to
+    return json.dumps(fields)
 
 
 BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
@@ -188,6 +268,15 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     ),
     "lone surrogate": ('{"type":"status","id":"\ud800"}', "surrogate"),
     "an agent's message": (encode(Done("1")), "done"),
+    "force of an unknown kind": (changed(FORCE, "kind", to="panic"), "panic"),
+    "force without a reason": (changed(FORCE, "reason", to=""), "$.reason"),
+    "force with a long reason": (changed(FORCE, "reason", to="x" * 201), "$.reason"),
+    "force by nobody": (changed(FORCE, "actor", to=""), "$.actor"),
+    "force without a time limit": (changed(FORCE, "for_s", to=None), "$.for_s"),
+    "force for no time": (changed(FORCE, "for_s", to=0), "$.for_s"),
+    "force for ever": (changed(FORCE, "for_s", to=8 * 86_400), "$.for_s"),
+    "force with an id that others may have": (changed(FORCE, "command_id", to="1"), "command_id"),
+    "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
 }
 
 
@@ -200,16 +289,6 @@ def test_bad_commands_are_refused(case: str) -> None:
     assert caught.value.code is ErrorCode.MALFORMED
     assert words in caught.value.message
     assert "\n" not in caught.value.message
-
-
-def changed(message: AgentMessage, *path: str | int, to: Any) -> str:
-    """Return a message's frame with one value changed."""
-    fields = json.loads(encode(message))
-    inner = fields
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = to
-    return json.dumps(fields)
 
 
 SAMPLED = SamplePush(SAMPLE)
@@ -228,6 +307,11 @@ BAD_MESSAGES: dict[str, str | bytes] = {
     "time before time": changed(SAMPLED, "sample", "time_unix_s", to=-1.0),
     "time after all time": changed(EventPush(EVENT), "event", "time_unix_s", to=1e300),
     "unknown state": changed(SAMPLED, "sample", "state", to="dancing"),
+    "unknown rung": changed(SAMPLED, "sample", "routes", 0, "rung", to="cellar"),
+    "answers too many": changed(SAMPLED, "sample", "routes", 0, "answers", "x", to=2**60),
+    "a transition before time": changed(
+        EventPush(MOVED), "event", "transition", "time_unix_s", to=-1.0
+    ),
 }
 
 
@@ -239,7 +323,7 @@ def test_bad_agent_messages_are_refused(case: str) -> None:
     assert caught.value.code is ErrorCode.MALFORMED
 
 
-@pytest.mark.parametrize("message", [*COMMANDS, *MESSAGES, SAMPLE, EVENT, MODEL])
+@pytest.mark.parametrize("message", [*COMMANDS, *MESSAGES, SAMPLE, EVENT, MODEL, ROUTE])
 def test_messages_cannot_be_changed(message: msgspec.Struct) -> None:
     """What was heard stays as it was heard, whoever holds it."""
     with pytest.raises(AttributeError):

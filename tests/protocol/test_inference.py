@@ -405,6 +405,38 @@ def test_limits_of_parameters_are_accepted(deadline_ms: float, priority: int) ->
     assert (decoded.deadline_ms, decoded.priority) == (deadline_ms, priority)
 
 
+@pytest.mark.parametrize("allow", [None, *Rung])
+def test_the_lowest_rung_a_client_accepts_arrives(allow: Rung | None) -> None:
+    """`allow` names a rung; without it, everything the device has is accepted."""
+    frame = ClientFrame(model_name="m", parameters=RequestParameters(allow=allow))
+    assert request(encode_request(frame, {})).allow is allow
+
+
+def test_an_unknown_rung_is_refused() -> None:
+    """What a client means by a rung that does not exist cannot be guessed."""
+    with pytest.raises(RequestError, match=r"allow") as caught:
+        request(text(parameters={"allow": "cellar"}))
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+def test_rungs_are_ordered_from_the_primary_down() -> None:
+    """The depth is the order in which the ladder goes down."""
+    assert [rung.depth for rung in Rung] == list(range(7))
+    assert (Rung.PRIMARY.depth, Rung.FALLBACK.depth, Rung.STOP.depth) == (0, 3, 6)
+
+
+def test_an_answer_says_what_it_is_worth() -> None:
+    """Rung, degraded, failsafe, age and shedding arrive; a full answer spends no bytes on them."""
+    about = AnswerParameters(
+        rung=Rung.LAST_GOOD, degraded=True, failsafe=True, shed=4, age_ms=812.5
+    )
+    frame = encode_answer(ServerFrame(id="1", parameters=about), [], binary=False)
+    assert decode_server_frame(frame)[0].parameters == about
+    plain = encode_answer(ServerFrame(id="1", parameters=AnswerParameters()), [], binary=False)
+    assert isinstance(plain, str)
+    assert not any(word in plain for word in ("rung", "degraded", "failsafe", "shed", "age_ms"))
+
+
 def test_frames_may_mix_json_and_binary_tensors() -> None:
     """Only tensors with a binary size take bytes from the body; the rest brings its data."""
     first, last = np.arange(2, dtype="<i4"), np.arange(2, 4, dtype="<i4")

@@ -13,6 +13,7 @@ from edgeconsole.protocol.inference import (
     InferRequest,
     OutputRequest,
     RequestParameters,
+    Rung,
     encode_cancel,
     encode_request,
 )
@@ -36,6 +37,7 @@ def _questions(draw: st.DrawFn) -> tuple[ClientFrame, dict[str, Array]]:
             deadline_ms=draw(st.sampled_from([None, 50.0])),
             priority=draw(st.integers(0, 10)),
             cache=draw(st.booleans()),
+            allow=draw(st.none() | st.sampled_from(Rung)),
         ),
         outputs=draw(st.sampled_from([[], [OutputRequest("id")]])),
     )

@@ -19,6 +19,7 @@ from edgeconsole.protocol.inference import (
     MAX_PRIORITY,
     AnswerParameters,
     PriorityClass,
+    Rung,
     ServerFrame,
     encode_answer,
 )
@@ -48,6 +49,10 @@ class Answer:
     total_ms: float
     cached: bool = False
     degraded: bool = False
+    rung: Rung = Rung.PRIMARY
+    failsafe: bool = False
+    shed: int = 0
+    age_ms: float | None = None
     form: AnswerForm | None = None
     """Shared by answers that differ only in their times and values; see `AnswerForm`."""
 
@@ -65,6 +70,10 @@ class Answer:
                 total_ms=self.total_ms,
                 cached=self.cached,
                 degraded=self.degraded,
+                rung=self.rung,
+                failsafe=self.failsafe,
+                shed=self.shed,
+                age_ms=self.age_ms,
             ),
         )
 
@@ -101,6 +110,8 @@ class Pending:
     attempts: int = 0
     ticket: int = 0
     """Its place in the queue; 0 while it is not in one."""
+    counted: bool = True
+    """Whether it is a client's request to this model: not a trial, a shadow, a self-test or another's."""
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     def resolve(self, outcome: Outcome) -> None:
@@ -111,13 +122,17 @@ class Pending:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        try:
-            self.finish(outcome)
-        except Exception:  # noqa: BLE001
-            # A defect in one client's answer must not cost the others theirs.
-            _log.exception("an answer could not be delivered")
-            if isinstance(outcome, Answer):
-                self.finish(RequestError(ErrorCode.INTERNAL, "the answer could not be encoded"))
+        deliver(self.finish, outcome)
+
+
+def deliver(finish: Callable[[Outcome], None], outcome: Outcome) -> None:
+    """Hand over an outcome; a defect in one client's answer must not cost the others theirs."""
+    try:
+        finish(outcome)
+    except Exception:  # noqa: BLE001
+        _log.exception("an answer could not be delivered")
+        if isinstance(outcome, Answer):
+            finish(RequestError(ErrorCode.INTERNAL, "the answer could not be encoded"))
 
 
 Entry = tuple[float, int, Pending]
