@@ -18,6 +18,7 @@ DEFAULT_HOLD_S: Final = 1800.0
 """How long something is forced if nobody says."""
 QUEUE_S: Final = 3600.0
 """How long an order waits for a device that is offline before it is dropped."""
+LEAST_QUEUE_S: Final = 10.0
 NO_REASON: Final = "no reason given"
 _MOST_REASON: Final = 200
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -185,6 +186,15 @@ def parse_hold(text: str) -> float:
             hint="what is to last longer belongs in device.toml",
         )
     return hold_s
+
+
+def parse_queue(text: str) -> float:
+    """Return how long an order may wait; raises `ConfigError` for less than it takes to send."""
+    queue_s = parse_duration(text)
+    if queue_s < LEAST_QUEUE_S:
+        least = duration_text(LEAST_QUEUE_S)
+        raise ConfigError(f"{text!r}: an order waits at least {least}", hint="like 10m or 1h")
+    return queue_s
 
 
 def duration_text(seconds: float) -> str:

@@ -14,6 +14,8 @@ from edgeconsole.protocol.control import Explain, ExplainReply, GetStatus, Statu
 from edgeconsole.protocol.failsafe import RouteConditions, RouteSample, Transition
 
 TRANSITIONS: Final = 32
+MOST_TRANSITIONS: Final = 256
+"""The most that a device tells at once."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
