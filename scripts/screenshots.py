@@ -151,6 +151,7 @@ class Watching:
 
     def __init__(self, demo: DemoService) -> None:
         self.store = demo.store
+        self.desk = demo.desk
 
     async def start(self) -> None:
         """Find the demo running."""

@@ -13,12 +13,12 @@ import msgspec
 from edgeconsole.commands.devices import known_devices
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory, find_fleet_file, load_inventory
 from edgeconsole.fleet.why import (
     MOST_TRANSITIONS,
     TRANSITIONS,
-    Explanation,
     explain_live,
     explain_past,
 )

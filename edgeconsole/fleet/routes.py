@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeconsole.fleet.orders import duration_text
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind, RouteSample, RungSample
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceSample
@@ -52,9 +53,15 @@ def why_text(route: RouteSample) -> str:
 
 
 def route_text(route: RouteSample) -> str:
-    """Return a route in one phrase: model, who answers, why."""
+    """Return a route in one phrase: model, who answers, for how long, why."""
     why = why_text(route)
-    return f"{route.model}: {answering(route)}{f', {why}' if why else ''}"
+    return f"{route.model}: {answering(route)} for {held_text(route)}{f', {why}' if why else ''}"
+
+
+def held_text(route: RouteSample) -> str:
+    """Return for how long it has stood there, in seconds, minutes or hours with minutes."""
+    coarse = 1 if route.held_s < 60 else 60
+    return duration_text(route.held_s // coarse * coarse)
 
 
 def drained(route: RouteSample) -> bool:

@@ -10,8 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
+
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
 from edgeconsole.fleet.dispatch import Courier, Dispatcher
+from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
 from edgeconsole.fleet.links import DeviceLink
@@ -19,7 +22,7 @@ from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
 from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import HISTORY_SAMPLES, FleetStore
-from edgeconsole.fleet.why import Explanation, explain_live, explain_past
+from edgeconsole.fleet.why import explain_live, explain_past
 
 _EVENTS_TO_RECALL: Final = 50
 
@@ -84,6 +87,11 @@ class FleetService:
         """Stop; see `stop`."""
         await self.stop()
 
+    @property
+    def desk(self) -> Self:
+        """Return who takes orders and knows why: the service itself."""
+        return self
+
     async def order(self, intent: Intent, device_ids: Sequence[str]) -> None:
         """Put an intent for some devices into the book, whole or not at all, and send what can be.
 
@@ -111,15 +119,17 @@ class FleetService:
         Raises:
             StoreError: the device cannot be asked, and the history cannot be read.
         """
-        link = self.links.get(device_id)
-        if link is None:
-            view = self.store.device(device_id)
-            note = view.link_reason if view is not None else ""
-            return await explain_past(self.history, device_id, note=note or "it is not connected")
-        try:
-            return await explain_live(link, device_id)
-        except (LinkError, ProtocolError, RequestError) as error:
-            return await explain_past(self.history, device_id, note=str(error))
+        view, link = self.store.device(device_id), self.links.get(device_id)
+        note = view.link_reason if view is not None else ""
+        if link is not None:
+            try:
+                return await explain_live(link, device_id)
+            except (LinkError, ProtocolError, RequestError) as error:
+                note = str(error)
+        found = await explain_past(self.history, device_id, note=note or "it is not connected")
+        if view is None or view.sample is None:
+            return found
+        return msgspec.structs.replace(found, routes=view.sample.routes)
 
     async def _recall(self) -> None:
         """Fill charts and events with what an earlier console saw."""

@@ -5,32 +5,15 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-import msgspec
-
 from edgeconsole.errors import ProtocolError, StoreError
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.history import History
 from edgeconsole.protocol.control import Explain, ExplainReply, GetStatus, StatusReply
-from edgeconsole.protocol.failsafe import RouteConditions, RouteSample, Transition
 
 TRANSITIONS: Final = 32
 MOST_TRANSITIONS: Final = 256
 """The most that a device tells at once."""
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """What led to the present rungs, and what holds them."""
-
-    device_id: str
-    live: bool
-    """Whether the device said so itself just now; if not, all of it is from the history."""
-    note: str = ""
-    """Why the device could not be asked."""
-    routes: tuple[RouteSample, ...] = ()
-    conditions: tuple[RouteConditions, ...] = ()
-    """What the latest decision of each route looked at."""
-    transitions: tuple[Transition, ...] = ()
-    """Newest first."""
 
 
 async def explain_live(

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.orders import duration_text
 from edgeconsole.fleet.routes import answering, degraded, stopped, why_text
-from edgeconsole.fleet.why import Explanation
 from edgeconsole.protocol.failsafe import Condition, RouteSample, Transition
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.glyphs import Glyphs
@@ -139,7 +139,8 @@ def lines(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list
 
 def _held(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:
     """Return where each route stands and what the latest decision looked at."""
-    shown: list[Line] = [((" what holds it now", "muted"),)]
+    title = "what holds it now" if said.live else "how it stood when it was last heard"
+    shown: list[Line] = [((f" {title}", "muted" if said.live else "stale"),)]
     latest = {each.model: each.conditions for each in said.conditions}
     named = {route.model for route in said.routes}
     for route in said.routes:

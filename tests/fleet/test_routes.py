@@ -50,37 +50,42 @@ def forced(kind: OverrideKind, rung: Rung) -> RouteSample:
     [
         ((PRIMARY, PEER), {}, Level.OK, ""),
         ((SHED,), {}, Level.WARNING, "digits refuses priorities below 3"),
-        ((PRIMARY, FALLBACK), {}, Level.FAILSAFE, "digits: fallback tiny/int8, breaker open"),
+        (
+            (PRIMARY, FALLBACK),
+            {},
+            Level.FAILSAFE,
+            "digits: fallback tiny/int8 for 12s, breaker open",
+        ),
         (
             (FALLBACK, STATIC),
             {"state": AgentState.ERROR},
             Level.FAILSAFE,
-            "cats: static, its worker ended twice",
+            "cats: static for 3s, its worker ended twice",
         ),
-        ((STATIC, STOP), {}, Level.CRITICAL, "dogs: stop, nothing left"),
+        ((STATIC, STOP), {}, Level.CRITICAL, "dogs: stop for 1s, nothing left"),
         (
             (forced(OverrideKind.FAILSAFE, Rung.STATIC),),
             {},
             Level.FAILSAFE,
-            "digits: static, failsafe forced by kim@desk: smoke",
+            "digits: static for 5s, failsafe forced by kim@desk: smoke",
         ),
         (
             (forced(OverrideKind.FAILSAFE, Rung.STOP),),
             {},
             Level.FAILSAFE,
-            "digits: stop, failsafe forced by kim@desk: smoke",
+            "digits: stop for 5s, failsafe forced by kim@desk: smoke",
         ),
         (
             (forced(OverrideKind.MAINTENANCE, Rung.STOP),),
             {"state": AgentState.MAINTENANCE},
             Level.WARNING,
-            "digits: stop, maintenance forced by kim@desk: smoke",
+            "digits: stop for 5s, maintenance forced by kim@desk: smoke",
         ),
         (
             (replace(FALLBACK, latched=True, alarm="7 changes in an hour"),),
             {},
             Level.FAILSAFE,
-            "digits: fallback tiny/int8, breaker open, ALARM: 7 changes in an hour",
+            "digits: fallback tiny/int8 for 12s, breaker open, ALARM: 7 changes in an hour",
         ),
         ((), {"state": AgentState.ERROR, "reason": "lost"}, Level.CRITICAL, "lost"),
     ],
@@ -133,7 +138,7 @@ def _sample(routes: tuple[RouteSample, ...]) -> Any:
 def test_a_route_says_what_its_breaker_does() -> None:
     """A breaker that is not closed is named, once."""
     other = replace(FALLBACK, cause="memory", breaker=BreakerPhase.HALF_OPEN)
-    assert route_text(other) == "digits: fallback tiny/int8, memory, breaker half open"
+    assert route_text(other) == "digits: fallback tiny/int8 for 12s, memory, breaker half open"
 
 
 def test_orders_of_another_fleet_are_not_shown() -> None:

@@ -9,6 +9,7 @@ from driving import burst, make_app, picture, rows_of
 from fleets import CannedService, Clock, lab, wall_of
 
 from edgeconsole.errors import StoreError
+from edgeconsole.fleet.orders import OrderKind
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.tui.actions import (
     ACTIONS,
@@ -21,6 +22,7 @@ from edgeconsole.tui.actions import (
 )
 from edgeconsole.tui.app import EdgeConsoleApp
 from edgeconsole.tui.glyphs import ROLES
+from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
@@ -116,7 +118,10 @@ async def test_every_action_does_something_on_its_screens() -> None:
         for kind, open_screen in (
             ("fleet", None),
             ("device", lambda: app.open_device("dock-0188")),
+            ("why", lambda: app.open_why("dock-0188")),
+            ("audit", app.open_audit),
             ("help", app.open_help),
+            ("confirm", lambda: app.ask_order(OrderRequest(OrderKind.RELEASE, ("dock-0188",)))),
         ):
             if open_screen is not None:
                 await open_screen()
