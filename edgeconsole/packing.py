@@ -51,6 +51,7 @@ def pack_model(
     dynamic_batch: bool = True,
     variant: str = "fp32",
     include_pt2: bool = True,
+    static_answer: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Export a module, prove that the export is the module, and write the bundle.
 
@@ -73,6 +74,8 @@ def pack_model(
         dynamic_batch: make the first dimension of every input and output free. `False` keeps the
             example's shapes; data sets then need rows in multiples of the example's.
         include_pt2: also store `model.pt2`, what the optimiser starts from.
+        static_answer: by output name, what a device answers when no model can: one number for all
+            values, or one row. Nothing is invented: without it, such requests are refused.
 
     Raises:
         PackError: says what is wrong, where, and what to do. `path` is then as it was.
@@ -86,7 +89,7 @@ def pack_model(
         classes = _check_classes(options, built.outputs[0])
         contents = _with_data(built, classes, calibration, evaluation)
         _check_metric(built, contents, options)
-        return _write(path, built, contents, options).manifest
+        return _write(path, built, contents, options, static_answer).manifest
     except PackError:
         raise
     except BundleError as error:
@@ -169,7 +172,13 @@ def _check_metric(built: Built, contents: Contents, options: Options) -> None:
         raise PackError(f"evaluation: {error.message}", hint=error.hint) from error
 
 
-def _write(path: Path | str, built: Built, contents: Contents, options: Options) -> Bundle:
+def _write(
+    path: Path | str,
+    built: Built,
+    contents: Contents,
+    options: Options,
+    static_answer: Mapping[str, Any] | None,
+) -> Bundle:
     return write_bundle(
         path,
         contents,
@@ -181,4 +190,5 @@ def _write(path: Path | str, built: Built, contents: Contents, options: Options)
         metric=options.metric,
         inputs=built.inputs,
         outputs=built.outputs,
+        static_answer=static_answer,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -157,6 +157,54 @@ class EdgeDeviceSpec(_Spec, frozen=True):
                 raise ValueError(f"{name} must be positive, got {value}")
 
 
+class FailsafeSpec(_Spec, frozen=True):
+    """`[models.failsafe]`: what may answer in a model's place, and what counts as failing."""
+
+    static_answer: dict[str, Any] = {}
+    """By output: one number for all values, or the values of one row; wins over the bundle's."""
+    last_good_max_age_ms: float | None = None
+    """For how long the last valid answer may be given again; `None`: never."""
+    output_range: dict[str, tuple[float, float]] = {}
+    """By output: least and largest valid value; what is outside is a failure."""
+    collapse_after: int = 20
+    """So many samples in a row with one answer to differing inputs are a failure; 0: never."""
+    objective_ms: float | None = None
+    """p99 above this sheds low priorities; `None`: never."""
+    reserve_ms: float | None = None
+    """What stays of a deadline when another rung answers; `None`: a tenth, 1 to 10 ms."""
+    error_share: float = 0.5
+    """From this share of failed requests on the breaker opens."""
+    slow_share: float = 0.5
+    """Likewise of requests the primary was late for."""
+    minimum_calls: int = 10
+    """Below this number of requests in 10 s, shares say nothing."""
+    shadow_share: float = 0.015
+    """Of the requests, how many the fallback runs beside the primary to stay proven."""
+    self_test_s: float = 10.0
+    """How often a model proves itself with its golden inputs when idle."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that mean nothing."""
+        for name in ("last_good_max_age_ms", "objective_ms", "reserve_ms"):
+            limit_ms = getattr(self, name)
+            if limit_ms is not None and not 0.0 < limit_ms <= 86_400_000.0:
+                raise ValueError(f"{name} must be above 0 and at most a day, got {limit_ms}")
+        for name, (least, most) in self.output_range.items():
+            if not least < most:
+                raise ValueError(f"output_range of {name!r} must be [least, most], got no range")
+        for name in ("error_share", "slow_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be above 0 and at most 1")
+        if not 0.0 <= self.shadow_share <= 0.1:
+            raise ValueError(f"shadow_share must be 0 to 0.1, got {self.shadow_share}")
+        if not 1 <= self.minimum_calls <= 100:
+            raise ValueError(f"minimum_calls must be 1 to 100, got {self.minimum_calls}")
+        if self.collapse_after != 0 and not 3 <= self.collapse_after <= 10_000:
+            raise ValueError("collapse_after must be 0 (never) or 3 to 10000")
+        if not 1.0 <= self.self_test_s <= 3600.0:
+            raise ValueError(f"self_test_s must be 1 to 3600, got {self.self_test_s}")
+
+
 class ModelDeploymentSpec(_Spec, frozen=True):
     """One model an agent is to serve, and what is expected of it."""
 
@@ -184,6 +232,8 @@ class ModelDeploymentSpec(_Spec, frozen=True):
     """Whether answers to inputs that were seen before are reused."""
     fallback_models: tuple[str, ...] = ()
     """Models that may answer in its place, best first."""
+    failsafe: FailsafeSpec = FailsafeSpec()
+    """What may answer in its place beside models, and what counts as failing."""
     supported_optimizations: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
 
     def __post_init__(self) -> None:
@@ -279,6 +329,28 @@ class ServingConfig(_Spec, frozen=True):
             raise ValueError(f"hang_timeout_s must be 0.1 to 600, got {self.hang_timeout_s}")
 
 
+class LadderConfig(_Spec, frozen=True):
+    """`[failsafe]`: what holds for the ladders of all models."""
+
+    changes_per_hour: int = 40
+    """How often a route may change its rung before it is latched."""
+    memory_reserve_mb: int = 64
+    """What must stay free when a fallback model is loaded."""
+    record: str | None = None
+    """A file for the ladders' evidence, to be replayed; relative to the file."""
+    record_mb: int = 16
+    """Its size; the one before it is kept beside it."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that would hold every route down, or bound nothing."""
+        if not 12 <= self.changes_per_hour <= 1000:
+            raise ValueError(f"changes_per_hour must be 12 to 1000, got {self.changes_per_hour}")
+        if not 0 <= self.memory_reserve_mb <= 1 << 20:
+            raise ValueError("memory_reserve_mb must be 0 to 1048576")
+        if not 1 <= self.record_mb <= 1024:
+            raise ValueError(f"record_mb must be 1 to 1024, got {self.record_mb}")
+
+
 class EdgeAgentConfig(_Spec, frozen=True):
     """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
 
@@ -291,6 +363,7 @@ class EdgeAgentConfig(_Spec, frozen=True):
     http: HttpConfig | None = None
     """The HTTP face; `None`: there is none."""
     serving: ServingConfig = ServingConfig()
+    failsafe: LadderConfig = LadderConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
 

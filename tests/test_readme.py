@@ -10,8 +10,10 @@ import pytest
 
 from edgeconsole.specs import (
     EdgeAgentConfig,
+    FailsafeSpec,
     FleetDevice,
     FleetSpec,
+    LadderConfig,
     ModelDeploymentSpec,
     ServerConfig,
     ServingConfig,
@@ -50,7 +52,16 @@ def test_the_configuration_examples_are_valid(tmp_path, marker, kind):
 
 @pytest.mark.parametrize(
     "kind",
-    [EdgeAgentConfig, ServerConfig, ServingConfig, FleetSpec, FleetDevice, ModelDeploymentSpec],
+    [
+        EdgeAgentConfig,
+        ServerConfig,
+        ServingConfig,
+        LadderConfig,
+        FleetSpec,
+        FleetDevice,
+        ModelDeploymentSpec,
+        FailsafeSpec,
+    ],
 )
 def test_every_key_is_documented(kind):
     """Each key of `device.toml` and `fleet.toml` is in the README."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+from edgeconsole.bundle.static_answer import static_rows
 from edgeconsole.errors import BundleError
 from edgeconsole.protocol.tensors import TensorSpec
 
@@ -67,6 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: tuple[BundleFile, ...]
     created: str = ""
     producer: str = ""
+    static_answer: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """By output: what to answer when no model can; not in the file where nobody declared one."""
 
     def __post_init__(self) -> None:
         """Refuse what the types alone cannot: bad names, repeated names, unknown files."""
@@ -81,6 +84,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             bad = [spec for spec in specs if any(dim < -1 for dim in spec.shape)]
             if bad:
                 raise ValueError(f"{kind} {bad[0].name!r} has a dimension below -1")
+        if self.static_answer is not msgspec.UNSET:
+            static_rows(self.outputs, self.static_answer)
         _check_files(self.files)
         if self.contains_code != any(file.path in CODE_FILES for file in self.files):
             raise ValueError("contains_code does not agree with the files listed")

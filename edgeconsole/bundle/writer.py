@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from edgeconsole.bundle.files import names_in
 from edgeconsole.bundle.folder import Bundle
@@ -64,6 +67,7 @@ def write_bundle(
     metric: str = "accuracy",
     created: str = "",
     producer: str = "",
+    static_answer: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle and return it opened; an older bundle at `path` is replaced in one step.
 
@@ -87,6 +91,7 @@ def write_bundle(
             files=tuple(_entry(name, data) for name, data in files.items()),
             created=created or datetime.now(UTC).isoformat(timespec="seconds"),
             producer=producer or _this_program(),
+            static_answer=msgspec.UNSET if static_answer is None else dict(static_answer),
         )
     except ValueError as error:
         raise BundleError(f"{target}: {error}") from error

@@ -68,6 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--calibration", type=Path, metavar="NPZ", help="inputs for quantisation")
     add("--evaluation", type=Path, metavar="NPZ", help="inputs and `labels` to measure on")
     add("--static-batch", action="store_true", help="keep the example's batch size")
+    add(
+        "--static-answer",
+        metavar="JSON",
+        help='what to answer when no model can, by output: {"logits": 0.0} or one row of values',
+    )
     add("--variant", default="fp32", help="name of this form of the model (default: fp32)")
     add("--json", action="store_true", help="print the manifest as JSON")
     parser.set_defaults(run=run)
@@ -101,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         metric=args.metric,
         dynamic_batch=not args.static_batch,
         variant=args.variant,
+        static_answer=_static_answer(args.static_answer),
     )
     print_bundle(Bundle.open(args.out), as_json=args.json)
     return 0
@@ -135,6 +141,21 @@ def _split_labels(path: Path) -> tuple[dict[str, Array], Array]:
     if labels is None:
         raise PackError(f"{path}: has no array `labels`", hint="add one label per row")
     return arrays, labels
+
+
+def _static_answer(text: str | None) -> dict[str, object] | None:
+    import msgspec
+
+    from edgeconsole.errors import PackError
+
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise PackError(
+            f"--static-answer is not a JSON object: {error}", hint='write {"logits": 0.0}'
+        ) from error
 
 
 def _labels(args: argparse.Namespace) -> list[str] | None:

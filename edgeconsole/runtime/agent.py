@@ -15,19 +15,28 @@ import psutil
 
 from edgeconsole import __version__
 from edgeconsole.bundle import Bundle
-from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
-from edgeconsole.protocol.control import PROTOCOL_VERSION, ActivateModel, HelloReply, StoredModel
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.protocol.control import (
+    PROTOCOL_VERSION,
+    ActivateModel,
+    Force,
+    HelloReply,
+    Release,
+    StoredModel,
+)
 from edgeconsole.protocol.telemetry import DeviceSample, Severity
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
+from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.http import make_http_server
+from edgeconsole.runtime.models.boot import ModelBoot
 from edgeconsole.runtime.models.store import ModelStore
 from edgeconsole.runtime.place import lock_state, write_endpoint
 from edgeconsole.runtime.server import AgentServer
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
-from edgeconsole.specs import AgentState, ComputeUnits, EdgeDeviceSpec, ModelDeploymentSpec
+from edgeconsole.specs import AgentState, ComputeUnits, EdgeDeviceSpec
 
 DRAIN_S: Final = 5.0
 """How long accepted requests may take when a model is unloaded or the agent stops."""
@@ -45,6 +54,14 @@ class EdgeIntelligentAgent:
         self.telemetry = EdgeTelemetryCollector(self.device_id, self.boot_id)
         self.monitor = EdgeResourceMonitor()
         self.engine = InferenceEngine(self.config, self.telemetry.record)
+        self.failsafe = FailsafeManager(
+            self.config,
+            self.engine,
+            self.monitor,
+            self.telemetry.record,
+            record_path=settings.record_path,
+        )
+        self.engine.failsafe = self.failsafe
         self._store: ModelStore | None = None
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
@@ -75,12 +92,14 @@ class EdgeIntelligentAgent:
 
     async def _run(self, stop: asyncio.Event) -> None:
         self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
+        await asyncio.to_thread(self.failsafe.open, self.settings.state_dir)
         await self._server.start()
         if self._http is not None:
             await self._http.start()
         write_endpoint(self.settings.state_dir, self.config.server.host, self.port)
         monitor = asyncio.create_task(self.monitor.run())
         supervisor = asyncio.create_task(self._supervise())
+        ladders = asyncio.create_task(self.failsafe.run())
         stopping = asyncio.create_task(stop.wait())
         try:
             also = "" if self._http is None else f", for HTTP on port {self._http.port}"
@@ -90,7 +109,7 @@ class EdgeIntelligentAgent:
                 f"agent {__version__} listens on port {self.port}{also}",
             )
             loading = asyncio.create_task(self._load_configured())
-            tasks = {monitor, supervisor, stopping}
+            tasks = {monitor, supervisor, ladders, stopping}
             await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 await loading
@@ -98,11 +117,13 @@ class EdgeIntelligentAgent:
             else:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
-            if monitor.done():
-                await monitor  # It ends only by failing: let that end the agent.
-            if supervisor.done():
-                await supervisor
+            for endless in (monitor, supervisor, ladders):
+                if endless.done():
+                    await endless  # It ends only by failing: let that end the agent.
         finally:
+            # Models that go down in order are no reason to step down.
+            ladders.cancel()
+            await asyncio.gather(ladders, return_exceptions=True)
             await self._shut_down()
             for task in (monitor, supervisor, stopping):
                 task.cancel()
@@ -130,13 +151,18 @@ class EdgeIntelligentAgent:
             return AgentState.MAINTENANCE, "the agent is going down"
         if self._loading:
             return AgentState.INITIALIZING, "loading models"
+        busy = any(runner.busy for runner in self.engine.loaded().values())
+        held = self.failsafe.maintenance()
+        if held is not None:
+            how = "draining" if busy else "drained"
+            return AgentState.MAINTENANCE, f"{held.actor}: {held.reason} ({how})"
         if self._not_served:
             name, reason = next(iter(self._not_served.items()))
             return AgentState.ERROR, f"{name}: {reason}"
         failed = self.engine.failed()
         if failed:
             return AgentState.ERROR, f"{failed[0].manifest.model}: {failed[0].reason}"
-        if any(runner.busy for runner in self.engine.loaded().values()):
+        if busy:
             return AgentState.PROCESSING, ""
         return AgentState.READY, ""
 
@@ -162,6 +188,7 @@ class EdgeIntelligentAgent:
             connections=self._server.connections,
             models=self.engine.samples(now_s),
             reason=reason,
+            routes=self.failsafe.samples(now_s),
         )
 
     # What consoles may ask for.
@@ -227,6 +254,7 @@ class EdgeIntelligentAgent:
         await asyncio.to_thread(self.store.set_active, model, bundle.digest)
         before = self.engine.active_digest(model)
         self.engine.activate(bundle.digest)
+        self.failsafe.expect(model)
         self._not_served.pop(model, None)
         self.telemetry.record(
             Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
@@ -247,6 +275,9 @@ class EdgeIntelligentAgent:
             ]
             if not found:
                 raise RequestError(ErrorCode.UNKNOWN_MODEL, f"{model!r} is not loaded")
+            if any(self.engine.is_active(runner.bundle.digest) for runner in found):
+                # It goes because somebody wants it to: nothing answers in its place.
+                self.failsafe.forget(model)
             for runner in found:
                 await self.engine.unload(runner.bundle.digest, drain_s=DRAIN_S)
                 self.telemetry.record(
@@ -256,6 +287,18 @@ class EdgeIntelligentAgent:
                 # What device.toml does not name comes back at the next start only while it is active.
                 await asyncio.to_thread(self.store.forget_active, model)
             return f"unloaded {', '.join(runner.manifest.key for runner in found)}"
+
+    async def force(self, command: Force) -> str:
+        """Force a rung; returns a sentence. Raises `RequestError`."""
+        message = await self.failsafe.force(command)
+        self._note_state()
+        return message
+
+    async def release(self, command: Release) -> str:
+        """End what was forced; returns a sentence. Raises `RequestError`."""
+        message = await self.failsafe.release(command)
+        self._note_state()
+        return message
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
         bundle = await asyncio.to_thread(self.store.find, model, version, variant)
@@ -278,66 +321,14 @@ class EdgeIntelligentAgent:
     # Start, supervision, end.
 
     async def _load_configured(self) -> None:
+        boot = ModelBoot(self.settings, self.store, self.engine, self.failsafe, self.telemetry)
         async with self._changing:
-            specs = [*self.config.model_specs, *await asyncio.to_thread(self._deployed)]
-            await asyncio.gather(*(self._load_one(spec) for spec in specs))
+            await boot.load_models()
+            self._not_served = boot.not_served
         self._loading = False
         self._note_state()
-
-    def _deployed(self) -> list[ModelDeploymentSpec]:
-        """Return the models that were deployed and are active, beside those of the file."""
-        configured = {spec.model_id for spec in self.config.model_specs}
-        try:
-            return [
-                ModelDeploymentSpec(model_id=name)
-                for name in self.store.active()
-                if name not in configured
-            ]
-        except EdgeConsoleError as error:
-            self.telemetry.record_soon(Severity.CRITICAL, "store_damaged", str(error))
-            return []
-
-    async def _load_one(self, spec: ModelDeploymentSpec) -> None:
-        """Bring one configured model up; its failure is the agent's state, not its end."""
-        try:
-            bundle = await asyncio.to_thread(self._take_in, spec)
-            if spec.load:
-                await self.engine.load(bundle)
-                self.engine.activate(bundle.digest)
-        except EdgeConsoleError as error:
-            self._not_served[spec.model_id] = error.message
-            self.telemetry.record(
-                Severity.CRITICAL, "model_not_served", f"{spec.model_id}: {error}"
-            )
-
-    def _take_in(self, spec: ModelDeploymentSpec) -> Bundle:
-        """Return the bundle that is to answer; what an operator activated wins over the file."""
-        store = self.store
-        path = self.settings.bundle_path(spec)
-        recorded = store.active().get(spec.model_id)
-        if path is not None:
-            bundle, is_new = store.add(path)
-            if bundle.manifest.model != spec.model_id:
-                raise RequestError(
-                    ErrorCode.CONFLICT,
-                    f"{path} holds the model {bundle.manifest.model!r}, not {spec.model_id!r}",
-                )
-            if is_new or recorded is None:
-                store.set_active(spec.model_id, bundle.digest)
-                return bundle
-        if recorded is not None:
-            for digest in (recorded.active, recorded.previous):
-                stored = store.get(digest) if digest else None
-                if stored is not None:
-                    return stored
-        found = store.find(spec.model_id)
-        if found is None:
-            raise RequestError(
-                ErrorCode.UNKNOWN_MODEL,
-                "it has no bundle in device.toml and none in the store",
-                hint='add bundle = "…" to its [[models]] entry',
-            )
-        return found
+        async with self._changing:
+            await boot.load_fallbacks()
 
     async def _supervise(self) -> None:
         while True:
@@ -367,6 +358,7 @@ class EdgeIntelligentAgent:
         await asyncio.gather(
             *(self.engine.unload(digest, drain_s=DRAIN_S) for digest in self.engine.loaded())
         )
+        await self.failsafe.close()
         if self._http is not None:
             await self._http.stop()
         await self._server.stop()

@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,16 @@ EXIT_USAGE: Final = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        if given[:1] == ["ladder"]:
+            from edgeconsole.runtime.failsafe import replay
+
+            return replay.main(given[1:])
+        options = _parser().parse_args(given)
         settings = load_settings(options.config)
+        if options.record is not None:
+            settings = replace(settings, record_path=options.record.absolute())
         if options.check:
             check_settings(settings)
             models = len(settings.config.model_specs)
@@ -42,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="edgeconsole-agent", description="Serve AI models on this device."
+        prog="edgeconsole-agent",
+        description="Serve AI models on this device.",
+        epilog="edgeconsole-agent ladder --replay FILE prints the failsafe ladder's transitions for "
+        "recorded evidence.",
     )
     parser.add_argument(
         "--config",
@@ -56,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write what the failsafe ladders look at, to be replayed ([failsafe] record)",
     )
     parser.add_argument(
         "--exit-with-parent",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeconsole import paths
 from edgeconsole.errors import ConfigError
 from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 from edgeconsole.toml_file import load_toml
+
+if TYPE_CHECKING:
+    from edgeconsole.bundle import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class AgentSettings:
     file: Path
     state_dir: Path
     token_file: Path
+    record_path: Path | None = None
+    """The file for the ladders' evidence; `None`: it is not recorded."""
 
     def bundle_path(self, spec: ModelDeploymentSpec) -> Path | None:
         """Return the bundle folder a model is taken from, or `None` if it is in the store."""
@@ -38,7 +44,14 @@ def load_settings(file: Path) -> AgentSettings:
         if config.server.token_file is None
         else paths.resolve_beside(file, config.server.token_file)
     )
-    return AgentSettings(config=config, file=file, state_dir=state_dir, token_file=token_file)
+    record = config.failsafe.record
+    return AgentSettings(
+        config=config,
+        file=file,
+        state_dir=state_dir,
+        token_file=token_file,
+        record_path=None if record is None else paths.resolve_beside(file, record),
+    )
 
 
 def check_settings(settings: AgentSettings) -> None:
@@ -66,3 +79,23 @@ def check_settings(settings: AgentSettings) -> None:
                 f"expected {spec.model_id!r}",
                 hint="correct model_id or bundle",
             )
+        _check_failsafe(f"{settings.file}: models[{index}].failsafe", spec, bundle.manifest)
+
+
+def _check_failsafe(where: str, spec: ModelDeploymentSpec, manifest: Manifest) -> None:
+    from edgeconsole.bundle.static_answer import static_rows
+
+    names = [output.name for output in manifest.outputs]
+    for name in spec.failsafe.output_range:
+        if name not in names:
+            raise ConfigError(
+                f"{where}.output_range: {spec.model_id!r} has no output {name!r}",
+                hint=f"its outputs are {', '.join(names)}",
+            )
+    if spec.failsafe.static_answer:
+        try:
+            static_rows(manifest.outputs, spec.failsafe.static_answer)
+        except ValueError as error:
+            raise ConfigError(
+                f"{where}: {error}", hint="give each output a number, or the values of one row"
+            ) from error

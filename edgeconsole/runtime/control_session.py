@@ -123,11 +123,16 @@ class ControlSession:
                     command.id, await agent.unload(command.model, command.version, command.variant)
                 )
             case Force() | Release() | Explain():
-                raise RequestError(
-                    ErrorCode.CONFLICT,
-                    "this agent has no failsafe ladder",
-                    hint="update edgeconsole on the device",
-                )
+                return await self._order(command)
+
+    async def _order(self, command: Force | Release | Explain) -> Reply:
+        match command:
+            case Force():
+                return Done(command.id, await self._agent.force(command))
+            case Release():
+                return Done(command.id, await self._agent.release(command))
+            case Explain():
+                return self._agent.failsafe.explain(command)
 
     async def _subscribe(self, command: Subscribe) -> None:
         if not MIN_INTERVAL_S <= command.interval_s <= MAX_INTERVAL_S:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from edgeconsole.protocol.failsafe import Transition
 from edgeconsole.protocol.telemetry import DeviceEvent, Severity
 
 KEPT_EVENTS: Final = 512
@@ -32,7 +33,13 @@ class EdgeTelemetryCollector:
         self._loop = asyncio.get_running_loop()
         self._listeners: set[Callable[[DeviceEvent], None]] = set()
 
-    def record(self, severity: Severity, kind: str, message: str) -> None:
+    def record(
+        self,
+        severity: Severity,
+        kind: str,
+        message: str,
+        transition: Transition | None = None,
+    ) -> None:
         """Keep an event, log it and tell the listeners."""
         self._seq += 1
         event = DeviceEvent(
@@ -43,6 +50,7 @@ class EdgeTelemetryCollector:
             severity=severity,
             kind=kind,
             message=message,
+            transition=transition,
         )
         self._events.append(event)
         _log.log(_LOG_LEVELS[severity], "%s: %s", kind, message)

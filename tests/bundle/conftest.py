@@ -32,7 +32,11 @@ def contents() -> Contents:
 def write(tmp_path: Path) -> Writer:
     """Return a function that writes the bundle, with changes to its contents or its path."""
 
-    def writer(path: Path | str = tmp_path / "good", **changes: object) -> Bundle:
+    def writer(
+        path: Path | str = tmp_path / "good",
+        static_answer: dict[str, object] | None = None,
+        **changes: object,
+    ) -> Bundle:
         return write_bundle(
             path,
             replace(contents(), **changes),  # type: ignore[arg-type]
@@ -42,6 +46,7 @@ def write(tmp_path: Path) -> Writer:
             inputs=(TensorSpec("x", Datatype.FP32, (-1, 3)),),
             outputs=(TensorSpec("y", Datatype.FP32, (-1, 2)),),
             labels=("no", "yes"),
+            static_answer=static_answer,
         )
 
     return writer

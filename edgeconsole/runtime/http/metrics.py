@@ -30,6 +30,7 @@ class Metric:
 
 
 _MODEL: Final = ("model", "version", "variant")
+_ROUTE: Final = ("model", "rung")
 
 UP: Final = Metric("edgeconsole_up", Kind.GAUGE, (), "1", "1 while the agent answers")
 STATE: Final = Metric(
@@ -73,9 +74,37 @@ ANSWERS: Final = Metric(
 DEGRADED: Final = Metric(
     "edgeconsole_degraded_answers_total",
     Kind.COUNTER,
-    _MODEL,
+    _ROUTE,
     "requests",
-    "Requests answered by something else in the model's place; not among the answers",
+    "Requests answered by a lower rung in the model's place; not among the answers",
+)
+RUNG: Final = Metric(
+    "edgeconsole_rung",
+    Kind.GAUGE,
+    _ROUTE,
+    "1",
+    "1 for the rung of the failsafe ladder a model's route stands on, 0 for the rest",
+)
+HEDGED: Final = Metric(
+    "edgeconsole_hedged_answers_total",
+    Kind.COUNTER,
+    ("model",),
+    "requests",
+    "Requests a lower rung answered because the primary would have been late; they are among the degraded",
+)
+SHADOWS: Final = Metric(
+    "edgeconsole_shadow_requests_total",
+    Kind.COUNTER,
+    ("model",),
+    "requests",
+    "Requests the fallback model ran too, to stay proven",
+)
+LADDER_REFUSALS: Final = Metric(
+    "edgeconsole_ladder_refusals_total",
+    Kind.COUNTER,
+    ("model", "reason"),
+    "requests",
+    "Requests the failsafe ladder refused without asking a model, by error code",
 )
 REFUSALS: Final = Metric(
     "edgeconsole_refusals_total",
@@ -167,6 +196,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     REQUESTS,
     ANSWERS,
     DEGRADED,
+    RUNG,
+    HEDGED,
+    SHADOWS,
+    LADDER_REFUSALS,
     REFUSALS,
     FAILURES,
     LATE,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from edgeconsole import __version__
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import ModelState
+from edgeconsole.runtime.failsafe.route import Route
 from edgeconsole.runtime.http import metrics
 from edgeconsole.runtime.http.metrics import Metric
 from edgeconsole.runtime.serving.metrics import LIMITS_US, Counts
@@ -66,6 +68,8 @@ async def take_snapshot(agent: EdgeIntelligentAgent) -> Snapshot:
     snapshot = Snapshot()
     _read_agent(agent, snapshot)
     _read_cache(agent, snapshot)
+    for route in agent.failsafe.routes():
+        read_route(route, snapshot)
     # Two loaded bundles of one name, version and variant would give a series twice: active first.
     runners: dict[str, ModelRunner] = {}
     for digest, runner in agent.engine.loaded().items():
@@ -102,7 +106,6 @@ def read_model(runner: ModelRunner, snapshot: Snapshot, now_s: float) -> None:
     for metric, value in (
         (metrics.MODEL_READY, sample.state is ModelState.READY),
         (metrics.REQUESTS, figures.requests_total),
-        (metrics.DEGRADED, figures.degraded_total),
         (metrics.LATE, figures.late_total),
         (metrics.CACHED, figures.cached_total),
         (metrics.COALESCED, figures.coalesced_total),
@@ -124,6 +127,20 @@ def read_model(runner: ModelRunner, snapshot: Snapshot, now_s: float) -> None:
         durations = fold_durations(histogram.counts_since_start(), histogram.sum_ms)
         snapshot.add(metrics.DURATION, (*labels, priority.value, phase.value), durations)
     snapshot.add(metrics.BATCH_SIZE, labels, fold_sizes(figures.batch_sizes))
+
+
+def read_route(route: Route, snapshot: Snapshot) -> None:
+    """Read one model's route."""
+    counts = route.counts
+    for rung in Rung:
+        snapshot.add(metrics.RUNG, (route.model, rung.value), float(rung is route.rung))
+        if rung.depth > Rung.SHED.depth and rung is not Rung.STOP:
+            labels = (route.model, rung.value)
+            snapshot.add(metrics.DEGRADED, labels, float(counts.answers[rung]))
+    snapshot.add(metrics.HEDGED, (route.model,), float(counts.hedged))
+    snapshot.add(metrics.SHADOWS, (route.model,), float(counts.shadows))
+    for reason, count in counts.refused.items():
+        snapshot.add(metrics.LADDER_REFUSALS, (route.model, reason.value), float(count))
 
 
 def _read_agent(agent: EdgeIntelligentAgent, snapshot: Snapshot) -> None:

@@ -10,6 +10,7 @@ Blocking: call it from a thread once the event loop runs.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.files import open_regular
-from edgeconsole.bundle.manifest import MANIFEST_NAME
+from edgeconsole.bundle import Bundle, Manifest
+from edgeconsole.bundle.files import open_regular, read_capped
+from edgeconsole.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode_manifest
 from edgeconsole.durable import write_durably
 from edgeconsole.errors import BundleError, StoreError
 from edgeconsole.runtime.models.intake import BundleIntake
@@ -121,6 +122,17 @@ class ModelStore:
         """Return one bundle, or `None` if it is not here or cannot be opened."""
         try:
             return Bundle.open(self._bundles / digest, on_device=True)
+        except BundleError:
+            return None
+
+    def manifest(self, digest: str) -> Manifest | None:
+        """Return a bundle's manifest, also where its other files are damaged."""
+        file = self._bundles / digest / MANIFEST_NAME
+        try:
+            data = read_capped(file, MAX_MANIFEST_BYTES)
+            if hashlib.sha256(data).hexdigest() != digest:
+                return None
+            return decode_manifest(data, where=str(file))
         except BundleError:
             return None
 

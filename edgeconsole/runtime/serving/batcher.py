@@ -18,6 +18,7 @@ from edgeconsole.protocol.inference import (
     MAX_PRIORITY,
     AnswerParameters,
     PriorityClass,
+    Rung,
     ServerFrame,
 )
 from edgeconsole.protocol.tensors import Array
@@ -46,6 +47,10 @@ class Answer:
     total_ms: float
     cached: bool = False
     degraded: bool = False
+    rung: Rung = Rung.PRIMARY
+    failsafe: bool = False
+    shed: int = 0
+    age_ms: float | None = None
 
     def header(self, request_id: str, device_id: str) -> ServerFrame:
         """Return what the answer says about itself, without its tensors."""
@@ -61,6 +66,10 @@ class Answer:
                 total_ms=self.total_ms,
                 cached=self.cached,
                 degraded=self.degraded,
+                rung=self.rung,
+                failsafe=self.failsafe,
+                shed=self.shed,
+                age_ms=self.age_ms,
             ),
         )
 
@@ -86,6 +95,8 @@ class Pending:
     attempts: int = 0
     ticket: int = 0
     """Its place in the queue; 0 while it is not in one."""
+    counted: bool = True
+    """Whether it is a client's request to this model: not a trial, a shadow, a self-test or another's."""
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     def resolve(self, outcome: Outcome) -> None:
@@ -96,13 +107,17 @@ class Pending:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        try:
-            self.finish(outcome)
-        except Exception:  # noqa: BLE001
-            # A defect in one client's answer must not cost the others theirs.
-            _log.exception("an answer could not be delivered")
-            if isinstance(outcome, Answer):
-                self.finish(RequestError(ErrorCode.INTERNAL, "the answer could not be encoded"))
+        deliver(self.finish, outcome)
+
+
+def deliver(finish: Callable[[Outcome], None], outcome: Outcome) -> None:
+    """Hand over an outcome; a defect in one client's answer must not cost the others theirs."""
+    try:
+        finish(outcome)
+    except Exception:  # noqa: BLE001
+        _log.exception("an answer could not be delivered")
+        if isinstance(outcome, Answer):
+            finish(RequestError(ErrorCode.INTERNAL, "the answer could not be encoded"))
 
 
 Entry = tuple[float, int, Pending]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
@@ -20,6 +21,28 @@ from edgeconsole.runtime.serving.sharing import AnswerSharing
 from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 
 
+class Ladder(Protocol):
+    """The way of a request to a model's name: to its active bundle, or to what answers in its place."""
+
+    def submit(
+        self, request: InferRequest, received_s: float, finish: Callable[[Outcome], None]
+    ) -> Callable[[RequestError], None]:
+        """Take a request as `InferenceEngine.submit` does."""
+        ...
+
+
+class Failsafe(Protocol):
+    """The failsafe ladder as the engine sees it."""
+
+    def route(self, model: str) -> Ladder | None:
+        """Return the way to a model's name, if it has one."""
+        ...
+
+    def check_direct(self, model: str) -> None:
+        """Refuse requests for a certain version of a model that was stopped; raises `RequestError`."""
+        ...
+
+
 class InferenceEngine:
     """Routes requests to loaded models."""
 
@@ -32,6 +55,7 @@ class InferenceEngine:
         self.cache = InferenceCache(serving.cache_mb << 20, serving.cache_ttl_s)
         self._sharing = AnswerSharing(self.cache)
         self.accepting = True
+        self.failsafe: Failsafe | None = None
 
     def submit(
         self, request: InferRequest, finish: Callable[[Outcome], None]
@@ -44,6 +68,12 @@ class InferenceEngine:
         received_s = time.monotonic()
         if not self.accepting:
             raise RequestError(ErrorCode.SHUTTING_DOWN, "the agent is draining")
+        if self.failsafe is not None:
+            if not request.model_version:
+                ladder = self.failsafe.route(request.model_name)
+                if ladder is not None:
+                    return ladder.submit(request, received_s, finish)
+            self.failsafe.check_direct(request.model_name)
         runner = self.route(request.model_name, request.model_version)
         manifest = runner.manifest
         inputs = check_inputs(manifest, request)
@@ -60,11 +90,15 @@ class InferenceEngine:
             size_bytes=sum(array.nbytes for array in inputs),
             shapes=tuple(array.shape[1:] for array in inputs) if batched else None,
         )
-        if runner.cached and request.cache:
+        self.submit_to(runner, pending, cache=request.cache)
+        return partial(runner.cancel, pending)
+
+    def submit_to(self, runner: ModelRunner, pending: Pending, *, cache: bool) -> None:
+        """Hand a checked request to one bundle; raises `RequestError`."""
+        if runner.cached and cache:
             self._sharing.submit(runner, pending)
         else:
             runner.submit(pending)
-        return partial(runner.cancel, pending)
 
     async def load(self, bundle: Bundle) -> ModelRunner:
         """Load a bundle and wait until it is proven; a loaded one is returned as it is.
@@ -114,6 +148,11 @@ class InferenceEngine:
     def loaded(self) -> dict[str, ModelRunner]:
         """Return all loaded bundles by digest."""
         return dict(self._runners)
+
+    def active_runner(self, model: str) -> ModelRunner | None:
+        """Return the loaded bundle that answers to a model's name."""
+        digest = self._active.get(model)
+        return None if digest is None else self._runners.get(digest)
 
     def active_digest(self, model: str) -> str | None:
         """Return which bundle answers to a model's name."""

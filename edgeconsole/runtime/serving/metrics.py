@@ -166,8 +166,6 @@ class PerformanceMetrics:
         self._fresh_second = 0
         self.requests_total = 0
         self.answered: Counter[PriorityClass] = Counter()
-        self.degraded_total = 0
-        """Answers that did not come from the primary; not in `answered`."""
         self.refused: Counter[ErrorCode] = Counter()
         """Refused before a model ran, by reason."""
         self.failed: Counter[ErrorCode] = Counter()

@@ -232,6 +232,12 @@ class WorkerPool(Generic[Job]):
                     what = f"uses {used >> 20} MiB, limit {limit >> 20} MiB"
                     self._end(process, "worker_over_memory", what)
 
+    def replace(self, kind: str, what: str) -> None:
+        """End the workers that serve; each is replaced by one that has proven itself."""
+        for worker in self._workers:
+            if worker.ready and worker.process is not None:
+                self._end(worker.process, kind, what)
+
     def _end(self, process: WorkerProcess, kind: str, what: str) -> None:
         self._on_event(
             Severity.WARNING, kind, f"{self._name}: worker {process.pid} {what}; replaced"

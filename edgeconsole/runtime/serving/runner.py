@@ -63,6 +63,8 @@ class ModelRunner:
         self.manifest = bundle.manifest
         self.deadline_ms = deadline_ms
         self.metrics = PerformanceMetrics()
+        self._lent = PerformanceMetrics()
+        """What is not a client's request to this model; see `Pending.counted`."""
         self.curve = BatchCurve()
         self.cached = spec.cache
         self._spec = spec
@@ -103,13 +105,17 @@ class ModelRunner:
         Raises:
             RequestError: NOT_READY, QUEUE_FULL, or DEADLINE_UNREACHABLE with the estimated wait.
         """
-        self.metrics.requests_total += 1
+        figures = self._figures(pending)
+        figures.requests_total += 1
         try:
             self._accept(pending, pending.received_s)
         except RequestError as error:
-            self.metrics.refused[error.code] += 1
+            figures.refused[error.code] += 1
             raise
         self._dispatch()
+
+    def _figures(self, pending: Pending) -> PerformanceMetrics:
+        return self.metrics if pending.counted else self._lent
 
     def _accept(self, pending: Pending, now_s: float) -> None:
         if self._stopping or self._pool.state is ModelState.FAILED:
@@ -264,7 +270,7 @@ class ModelRunner:
         start = 0
         for member in job.members:
             if member.done or now_s > member.deadline_s:
-                self.metrics.late_total += 1
+                self._figures(member).late_total += 1
                 self._expire(member)
             else:
                 rows = slice(start, start + member.rows)
@@ -283,7 +289,7 @@ class ModelRunner:
             lone_since_s = max(pending.received_s, batch.idle_since_s)
             batch_ms = max(0.0, batch.dispatched_s - lone_since_s) * 1e3
         total_ms = (now_s - pending.received_s) * 1e3
-        self.metrics.record(
+        self._figures(pending).record(
             now_s,
             PriorityClass.of(pending.priority),
             queue_ms=waited_ms - batch_ms,
@@ -307,7 +313,7 @@ class ModelRunner:
         """Fail a single request; run the halves of a batch again, so that the guilty one stands alone."""
         left = [member for member in members if not member.done]
         if len(left) == 1:
-            self.metrics.failed[error.code] += 1
+            self._figures(left[0]).failed[error.code] += 1
             left[0].resolve(error)
         elif left:
             middle = len(left) // 2
@@ -323,7 +329,7 @@ class ModelRunner:
             elif member.attempts < MAX_ATTEMPTS:
                 self._again.append([member])
             else:
-                self.metrics.failed[ErrorCode.WORKER_LOST] += 1
+                self._figures(member).failed[ErrorCode.WORKER_LOST] += 1
                 member.resolve(
                     RequestError(
                         ErrorCode.WORKER_LOST,
@@ -388,7 +394,7 @@ class ModelRunner:
     def _refuse(self, pending: Pending, error: RequestError) -> None:
         self._queue.remove(pending)
         if not pending.done:
-            self.metrics.refused[error.code] += 1
+            self._figures(pending).refused[error.code] += 1
             pending.resolve(error)
         self._look_idle()
 
@@ -439,6 +445,29 @@ class ModelRunner:
     def busy(self) -> bool:
         """Say whether requests wait or run."""
         return bool(len(self._queue) or self._again or self._pool.jobs())
+
+    def rss_bytes(self) -> int | None:
+        """Return the workers' resident memory together; `None` without workers."""
+        return self._pool.rss_bytes()
+
+    @property
+    def restarts(self) -> int:
+        """Return how many workers ended and were replaced."""
+        return self._pool.restarts
+
+    def stalled_ms(self, now_s: float) -> float:
+        """Return for how long every worker has held its job; 0 while one is free."""
+        if self._pool.free_worker() is not None:
+            return 0.0
+        return min((now_s - since_s for _, since_s in self._pool.jobs()), default=0.0) * 1e3
+
+    def longest_job_ms(self) -> float:
+        """Return what the largest batch in hand nearly always stays below."""
+        return max((self.curve.bound_ms(batch.rows) for batch, _ in self._pool.jobs()), default=0.0)
+
+    def replace_workers(self, kind: str, what: str) -> None:
+        """End all workers, so that new ones prove themselves; what they have goes to those."""
+        self._pool.replace(kind, what)
 
     @property
     def workers_ready(self) -> int:

@@ -1,0 +1,1 @@
+"""The failsafe ladder: what answers when the primary cannot, and why."""

@@ -1,0 +1,73 @@
+"""What the ladder looks at, as one immutable value that can be recorded and written by hand.
+
+Every field has a default that speaks for a healthy primary and nothing below it, so that a trace
+names only what matters. An empty `…_down` says that the rung could answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from edgeconsole.protocol.failsafe import BreakerPhase, Condition, OverrideKind
+from edgeconsole.protocol.inference import Rung
+
+NO_PEERS: Final = "no peers yet"
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One route at one moment."""
+
+    primary_down: str = ""
+    """Why the primary cannot answer; empty: it can."""
+    stalled_ms: float = 0.0
+    """For how long every worker of the primary has held its job."""
+    stall_limit_ms: float = 250.0
+    breaker: BreakerPhase = BreakerPhase.CLOSED
+    breaker_conditions: tuple[Condition, ...] = ()
+    p99_ms: float | None = None
+    objective_ms: float | None = None
+    """What p99 should stay below; `None`: nobody said."""
+    temp_c: float | None = None
+    warn_temp_c: float | None = None
+    max_temp_c: float | None = None
+    peer_down: str = NO_PEERS
+    fallback_down: str = "no fallback model is configured"
+    last_good_age_ms: float | None = None
+    """The kept answer's age; `None`: there is none."""
+    last_good_max_age_ms: float | None = None
+    """`None`: the operator did not allow old answers."""
+    static_down: str = "no static answer is declared"
+    override: OverrideKind | None = None
+    actor: str = ""
+    reason: str = ""
+    """The operator's, with `override`."""
+
+
+def why_down(evidence: Evidence, rung: Rung) -> str:
+    """Return why a rung below the primary cannot answer; empty if it can."""
+    match rung:
+        case Rung.PEER:
+            return evidence.peer_down
+        case Rung.FALLBACK:
+            return evidence.fallback_down
+        case Rung.LAST_GOOD:
+            return _last_good_down(evidence)
+        case Rung.STATIC:
+            return evidence.static_down
+        case Rung.STOP:
+            return ""
+        case _:
+            return evidence.primary_down
+
+
+def _last_good_down(evidence: Evidence) -> str:
+    age_ms, most_ms = evidence.last_good_age_ms, evidence.last_good_max_age_ms
+    if most_ms is None:
+        return "old answers are not allowed (last_good_max_age_ms)"
+    if age_ms is None:
+        return "there is no earlier answer"
+    if age_ms > most_ms:
+        return f"the last answer is {age_ms / 1e3:.1f} s old, {most_ms / 1e3:g} s are allowed"
+    return ""
