@@ -84,7 +84,8 @@ def _rung(route: RouteSample, rung: RungSample, glyphs: Glyphs) -> Line:
     number, name = rung.rung.depth, rung.rung.value.replace("_", " ")
     if not rung.available:
         role = "warn" if rung.rung in _WANTED else "muted"
-        return ((f"no rung {number} {name}: ", role), (fmt.escape(rung.reason), role))
+        which = f" {fmt.escape(rung.model)}" if rung.model else ""
+        return ((f"no rung {number} {name}{which}: ", role), (fmt.escape(rung.reason), role))
     here = rung.rung is route.rung
     parts = [fmt.escape("/".join(part for part in (rung.model, rung.variant) if part))]
     if rung.memory_bytes is not None:

@@ -24,10 +24,9 @@ _HEADS: Final = (
     Head("condition", 1, right=False, most=28),
     Head("measured", 2, most=12),
     Head("threshold", 3, most=12),
-    Head("unit", 6, right=False, most=10),
+    Head("unit", 6, right=False, most=15),
     Head("held", 4, most=9),
     Head("needed", 5, most=9),
-    Head("", 7, right=False, most=60),
 )
 
 
@@ -51,30 +50,41 @@ def override_text(route: RouteSample, wall: datetime) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return fmt.UNKNOWN if value is None else f"{fmt.limit(value)} s"
+    return "" if value is None else f"{fmt.limit(value)} s"
+
+
+def _figure(value: float | None, other: float | None) -> str:
+    """Return a figure: a dash where it is unknown, nothing where there is none to know."""
+    return "" if value is None and other is None else fmt.figure(value)
 
 
 def conditions(
     found: Sequence[Condition], width: int, glyphs: Glyphs, indent: str = "   "
 ) -> list[Line]:
-    """Return a table of conditions: what was measured against what, and for how long it held."""
-    rows: list[list[Run]] = []
-    for each in found:
-        role = "strong" if each.met else "muted"
-        rows.append(
-            [
-                (glyphs.mark if each.met else "·", "accent" if each.met else "faint"),
-                (fmt.escape(each.name.replace("_", " ")), role),
-                (fmt.figure(each.measured), role),
-                (fmt.figure(each.threshold), role),
-                (fmt.escape(each.unit), "muted"),
-                (_seconds(each.held_s), role),
-                (_seconds(each.needed_s), role),
-                (fmt.escape(each.detail), "muted"),
-            ]
-        )
+    """Return a table of conditions, what is met first, with what the device says of each behind."""
+    ordered = sorted(found, key=lambda each: (not each.met, each.measured is None))
+    rows = [_row(each, glyphs) for each in ordered]
     lines = table(_HEADS, rows, width - len(indent)) if rows else []
-    return [crop(((indent, "text"), *line), width) for line in lines]
+    details = ["", *(fmt.escape(each.detail) for each in ordered)]
+    return [
+        crop(((indent, "text"), *line, (detail, "muted")), width)
+        for line, detail in zip(lines, details, strict=False)
+    ]
+
+
+def _row(condition: Condition, glyphs: Glyphs) -> list[Run]:
+    met = condition.met
+    role = "strong" if met else "muted"
+    measured, threshold = condition.measured, condition.threshold
+    return [
+        (glyphs.mark if met else "·", "accent" if met else "faint"),
+        (fmt.escape(condition.name.replace("_", " ")), role),
+        (_figure(measured, threshold), role),
+        (_figure(threshold, None), role),
+        (fmt.escape(condition.unit), "muted"),
+        (_seconds(condition.held_s), role),
+        (_seconds(condition.needed_s), role),
+    ]
 
 
 def _route(route: RouteSample, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:

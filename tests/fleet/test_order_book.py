@@ -132,6 +132,13 @@ def test_a_claim_runs_out(book: OrderBook) -> None:
     assert trail(book)[-1] == ("a", "acknowledged")
 
 
+def test_who_waited_for_the_database_does_not_claim_again(book: OrderBook) -> None:
+    """The time of a program that had to wait for the lock is older than the lease it finds."""
+    book.place([order()], NOW)
+    assert book.claim("a", URL, "first", NOW + 3) is not None
+    assert book.claim("a", URL, "waited", NOW + 1) is None
+
+
 def test_a_clock_set_back_does_not_hold_a_claim_for_ever(book: OrderBook) -> None:
     """A lease that ends further ahead than any lease can was made by a clock that was wrong."""
     placed = order(at=NOW - 86400)
