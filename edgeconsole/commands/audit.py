@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from datetime import datetime
 
 import msgspec
@@ -32,7 +33,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the audit."""
     inventory = load_inventory(find_fleet_file(options.fleet))
     database.make(inventory.history_path)
-    rows = OrderBook(inventory.history_path).audit(options.limit, options.device)
+    book = OrderBook(inventory.history_path)
+    # What nobody could deliver in time is over, also if no console ran to notice.
+    book.expire(time.time())
+    rows = book.audit(options.limit, options.device)
     if options.json:
         print(json.dumps({"rows": msgspec.to_builtins(rows)}))
         return 0

@@ -164,6 +164,7 @@ async def _order(
     courier = Courier(OrderBook(inventory.history_path))
     now_unix_s = time.time()
     orders = {each.id: intent.order(each.id, each.url, now_unix_s) for each in devices}
+    await asyncio.to_thread(courier.book.expire, now_unix_s)
     await asyncio.to_thread(courier.book.place, list(orders.values()), now_unix_s)
 
     async def send(device: FleetDevice) -> Report:

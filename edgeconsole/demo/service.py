@@ -64,6 +64,11 @@ class DemoService:
         return self.service.store
 
     @property
+    def problem(self) -> str:
+        """Return what keeps the history or orders from working."""
+        return self.service.problem
+
+    @property
     def desk(self) -> FleetService:
         """Return who takes orders to the demo's devices."""
         return self.service

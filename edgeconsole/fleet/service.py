@@ -88,6 +88,11 @@ class FleetService:
         await self.stop()
 
     @property
+    def problem(self) -> str:
+        """Why nothing is recorded, or no order goes out, at the moment; empty while all is well."""
+        return self.history.problem or self.dispatcher.problem
+
+    @property
     def desk(self) -> Self:
         """Return who takes orders and knows why: the service itself."""
         return self

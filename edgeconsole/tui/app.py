@@ -126,6 +126,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     def tick(self) -> None:
         """Take one frame and draw the screen that can be seen, also behind the help."""
+        self.state.problem = self.service.problem
         self.state.update()
         for screen in reversed(self.screen_stack):
             if isinstance(screen, ConfirmScreen) and screen.is_mounted:

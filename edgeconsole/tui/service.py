@@ -40,6 +40,11 @@ class ConsoleService(Protocol):
         ...
 
     @property
+    def problem(self) -> str:
+        """What a person should know that it cannot do at the moment; empty: nothing."""
+        ...
+
+    @property
     def desk(self) -> OrderDesk:
         """Who takes orders."""
         ...

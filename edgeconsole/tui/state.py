@@ -41,6 +41,8 @@ class ConsoleState:
     paused_at: float | None = None
     notice: str = ""
     """What went wrong with the console itself; stays until it is mended."""
+    problem: str = ""
+    """What the service cannot do at the moment."""
     told: str = ""
     """What became of the latest order; shown for a while."""
     told_until: float = 0.0

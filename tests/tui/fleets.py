@@ -111,6 +111,7 @@ class CannedService:
     started: int = 0
     stopped: int = 0
     desk: CannedDesk = field(default_factory=CannedDesk)
+    problem: str = ""
 
     async def start(self) -> None:
         """Count."""

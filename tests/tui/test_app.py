@@ -92,6 +92,22 @@ async def test_a_service_that_cannot_start_is_explained(error: Exception, part: 
     assert service.stopped == 1
 
 
+async def test_what_the_service_cannot_do_is_shown_while_it_cannot() -> None:
+    """A full disk is on the screen until it is over."""
+    store, clock = lab(5)
+    service = CannedService(store)
+    app = EdgeConsoleApp(service, wall_clock=wall_of(clock), refresh_hz=1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        service.problem = "history.db: database or disk is full"
+        app.tick()
+        await pilot.pause()
+        assert "disk is full" in picture(app)
+        service.problem = ""
+        app.tick()
+        await pilot.pause()
+        assert "disk is full" not in picture(app)
+
+
 async def test_a_service_that_hangs_does_not_hold_the_console() -> None:
     """Leaving while it still starts cancels the start."""
     cancelled: list[bool] = []

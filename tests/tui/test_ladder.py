@@ -26,6 +26,7 @@ from edgeconsole.fleet.levels import Level
 from edgeconsole.protocol.failsafe import RungSample
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.tui import audit_lines, charts, columns, ladder_lines, why_lines
+from edgeconsole.tui import filter as filters
 from edgeconsole.tui.chart_marks import Mark, overlay
 from edgeconsole.tui.frame import take
 from edgeconsole.tui.glyphs import ASCII, BRAILLE
@@ -115,6 +116,17 @@ def test_orders_that_wait_are_on_the_device_screen() -> None:
         ladder_lines.waiting(FRAME.by_id["gate-0020"].orders, WALL + timedelta(hours=1), 120)
     )
     assert "expires now" in late
+
+
+def test_devices_can_be_filtered_by_rung() -> None:
+    """`/rung=fallback` keeps those on it; a device that is well has no rung to compare."""
+    for text, kept in (
+        ("rung=fallback", ["dock-0188"]),
+        ("rung=static,fall", ["dock-0188", "line-0056"]),
+        ("rung!=fallback", ["line-0056"]),
+    ):
+        found = filters.parse(text)
+        assert [view.id for view in FRAME.views if found.keeps(view)] == kept
 
 
 def test_the_table_names_who_answers() -> None:

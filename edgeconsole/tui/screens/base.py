@@ -104,8 +104,9 @@ class ConsoleScreen(Screen[None]):
             return
         self.query_one(HealthBar).draw(self.state, width)
         notice = self.query_one("#notice", Lines)
-        put_away(notice, away=not self.state.notice)
-        notice.show([((f" {fmt.escape(self.state.notice)}", "crit"),)])
+        wrong = self.state.notice or self.state.problem
+        put_away(notice, away=not wrong)
+        notice.show([((f" {fmt.escape(wrong)}", "crit"),)])
         told = self.query_one("#told", Lines)
         put_away(told, away=not self.state.telling)
         told.show([((f" {fmt.escape(self.state.telling)}", "accent"),)])
