@@ -21,6 +21,7 @@ from edgeconsole.commands.devices import known_devices
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet import database
 from edgeconsole.fleet.actor import actor
+from edgeconsole.fleet.blast import lacks
 from edgeconsole.fleet.control import REPLY_TIMEOUT_S, ControlLink
 from edgeconsole.fleet.dispatch import Courier
 from edgeconsole.fleet.inventory import Inventory, find_fleet_file, load_inventory
@@ -39,6 +40,7 @@ from edgeconsole.fleet.orders import (
     parse_hold,
     parse_queue,
 )
+from edgeconsole.protocol.control import GetStatus, StatusReply
 from edgeconsole.specs import FleetDevice
 from edgeconsole.text import printable
 
@@ -148,10 +150,13 @@ async def _plan(
         try:
             async with ControlLink(device.url, inventory.token(device)) as link:
                 await link.hello()
+                status = await link.ask(GetStatus(link.next_id()))
         except EdgeConsoleError as error:
             order = intent.order(device.id, device.url, time.time())
             return Report(device.id, _WOULD_WAIT, _waits(order, error))
-        return Report(device.id, "would be sent", "")
+        sample = status.sample if isinstance(status, StatusReply) else None
+        missing = "; ".join(lacks(intent.kind, intent.model, sample))
+        return Report(device.id, "would be sent", f"it has none for {missing}" if missing else "")
 
     return await _each(look, devices)
 

@@ -12,6 +12,7 @@ from edgeconsole.fleet.orders import OrderKind
 from edgeconsole.fleet.store import DeviceView, LinkState
 from edgeconsole.protocol.failsafe import OverrideKind
 from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.telemetry import DeviceSample
 
 MANY: Final = 10
 """From so many devices on, their number has to be typed."""
@@ -66,7 +67,9 @@ def blast(
         devices=tuple(view.id for view in targets),
         sites=tuple(sites.most_common()),
         offline=tuple(view.id for view in targets if view.link is not LinkState.LIVE),
-        lacking=tuple(lack for view in targets for lack in _lacks(kind, model, view)),
+        lacking=tuple(
+            (view.id, lack) for view in targets for lack in lacks(kind, model, view.sample)
+        ),
         unheard=tuple(view.id for view in targets if view.sample is None),
         held=tuple(held for view in targets for held in _held(model, view)),
         effort=effort,
@@ -89,15 +92,15 @@ def _effort(count: int, fleet: int, whole_sites: tuple[str, ...]) -> tuple[Effor
 _NEEDS: Final = {OverrideKind.FAILSAFE: Rung.STATIC, OverrideKind.FALLBACK: Rung.FALLBACK}
 
 
-def _lacks(kind: OrderKind, model: str, view: DeviceView) -> list[tuple[str, str]]:
-    """Return each route of a device that does not have the rung that is to be forced."""
+def lacks(kind: OrderKind, model: str, sample: DeviceSample | None) -> list[str]:
+    """Return each route of a device that does not have the rung that is to be forced, and why."""
     forces = kind.forces
     wanted = None if forces is None else _NEEDS.get(forces)
-    if wanted is None or view.sample is None:
+    if wanted is None or sample is None:
         return []
     return [
-        (view.id, f"{route.model}: {rung.reason or 'it does not say why'}")
-        for route in view.sample.routes
+        f"{route.model}: {rung.reason or 'it does not say why'}"
+        for route in sample.routes
         for rung in route.rungs
         if model in ("", route.model) and rung.rung is wanted and not rung.available
     ]

@@ -15,6 +15,8 @@ class Explanation(msgspec.Struct, frozen=True):
     """Whether the device said so itself just now; if not, all of it is from the history."""
     note: str = ""
     """Why the device could not be asked."""
+    ahead_s: float = 0.0
+    """How far the device's clock is ahead of ours."""
     routes: tuple[RouteSample, ...] = ()
     """Where each route stands, or stood when the device was last heard."""
     conditions: tuple[RouteConditions, ...] = ()

@@ -134,7 +134,8 @@ class FleetService:
         found = await explain_past(self.history, device_id, note=note or "it is not connected")
         if view is None or view.sample is None:
             return found
-        return msgspec.structs.replace(found, routes=view.sample.routes)
+        ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
+        return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
 
     async def _recall(self) -> None:
         """Fill charts and events with what an earlier console saw."""

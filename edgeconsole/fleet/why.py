@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import Final
 
 from edgeconsole.errors import ProtocolError, StoreError
@@ -33,6 +34,7 @@ async def explain_live(
     return Explanation(
         device_id,
         live=True,
+        ahead_s=status.sample.time_unix_s - time.time(),
         routes=tuple(each for each in status.sample.routes if model in ("", each.model)),
         conditions=said.routes,
         transitions=said.transitions,

@@ -33,8 +33,13 @@ _RELEASED: Final = "Whatever was forced ends, latches included; the ladder decid
 _MOST_NAMES: Final = 6
 
 
-def what(blast: Blast, model: str, queue_s: float, width: int, glyphs: Glyphs) -> list[Line]:
-    """Return what would happen, on how many devices where, and what is to be known first."""
+def what(
+    blast: Blast, model: str, queue_s: float, width: int, *, glyphs: Glyphs, hidden: int = 0
+) -> list[Line]:
+    """Return what would happen, on how many devices where, and what is to be known first.
+
+    `hidden` of the devices are not on the screen behind: they do not pass its filter.
+    """
     count = len(blast.devices)
     where = ", ".join(f"{fmt.escape(site) or 'no site'} {number}" for site, number in blast.sites)
     lines: list[Line] = [
@@ -47,6 +52,8 @@ def what(blast: Blast, model: str, queue_s: float, width: int, glyphs: Glyphs) -
         (),
     ]
     lines.append(((_EFFECTS.get(blast.kind, _RELEASED), "text"),))
+    if hidden:
+        lines.append(((f"{hidden} of them not in sight: they do not pass the filter", "warn"),))
     if blast.effort is Effort.NUMBER:
         lines.append(((f"This reaches {fmt.escape(blast.because)}.", "warn"),))
     lines += _against(blast, queue_s, glyphs)

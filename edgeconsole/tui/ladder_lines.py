@@ -34,8 +34,10 @@ def ladder(
     if view.sample is None or not view.sample.routes:
         what = "no sample yet" if view.sample is None else "this agent has none"
         return [*lines, ((f"  {what}", "muted"),)]
+    ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - wall.timestamp()
     for route in view.sample.routes:
-        lines += _route(route, wall, width, glyphs, short=short)
+        forced = override_text(route, wall, ahead_s)
+        lines += _route(route, forced, width, glyphs, short=short)
     if view.freshness is not Freshness.LIVE and view.age_s is not None:
         heard = f"  so it stood {fmt.age(view.age_s)} ago; now it is unknown"
         lines.append(((heard, "stale"),))
@@ -43,7 +45,7 @@ def ladder(
 
 
 def _route(
-    route: RouteSample, wall: datetime, width: int, glyphs: Glyphs, *, short: bool
+    route: RouteSample, forced: str, width: int, glyphs: Glyphs, *, short: bool
 ) -> list[Line]:
     level = route_level(route)
     well = level is Level.OK
@@ -59,7 +61,6 @@ def _route(
     rungs = [_rung(route, each, glyphs) for each in route.rungs]
     if well:
         return _wrapped([title[:3], *rungs], width, first=0)
-    forced = override_text(route, wall)
     why: Line = ((forced or fmt.escape(why_text(route)), role),)
     return [
         crop(join([title, why]), width),

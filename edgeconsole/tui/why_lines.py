@@ -37,14 +37,18 @@ def route_level(route: RouteSample) -> Level:
     return Level.FAILSAFE if degraded(route) or route.override else Level.OK
 
 
-def override_text(route: RouteSample, wall: datetime) -> str:
-    """Return who forced it and until when; empty if nobody did."""
+def override_text(route: RouteSample, wall: datetime, ahead_s: float) -> str:
+    """Return who forced it and until when; empty if nobody did.
+
+    The end is by the device's clock, which is `ahead_s` ahead of ours.
+    """
     override = route.override
     if override is None:
         return ""
-    left_s = override.until_unix_s - wall.timestamp()
+    until_unix_s = override.until_unix_s - ahead_s
+    left_s = until_unix_s - wall.timestamp()
     left = f" ({duration_text(left_s)} left)" if left_s > 0 else " (about to end)"
-    until = fmt.time_of_day(override.until_unix_s, wall)
+    until = fmt.time_of_day(until_unix_s, wall)
     who = f"{override.kind.value} forced by {fmt.escape(override.actor)} until {until}{left}"
     return f"{who}: {fmt.escape(override.reason)}"
 
@@ -87,7 +91,9 @@ def _row(condition: Condition, glyphs: Glyphs) -> list[Run]:
     ]
 
 
-def _route(route: RouteSample, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:
+def _route(
+    route: RouteSample, wall: datetime, ahead_s: float, width: int, *, glyphs: Glyphs
+) -> list[Line]:
     level = route_level(route)
     role = "strong" if level is Level.OK else "crit" if level is Level.CRITICAL else "failsafe"
     title: Line = (
@@ -97,7 +103,7 @@ def _route(route: RouteSample, wall: datetime, width: int, glyphs: Glyphs) -> li
         (f"  for {fmt.duration(route.held_s)}", "text"),
     )
     lines = [crop(join([title, ((fmt.escape(why_text(route)), "text"),)]), width)]
-    if forced := override_text(route, wall):
+    if forced := override_text(route, wall, ahead_s):
         lines.append(crop((("   ", "text"), (forced, "failsafe")), width))
     if route.latched:
         what = route.alarm or "it changed too often"
@@ -154,7 +160,7 @@ def _held(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list
     latest = {each.model: each.conditions for each in said.conditions}
     named = {route.model for route in said.routes}
     for route in said.routes:
-        shown += _route(route, wall, width, glyphs)
+        shown += _route(route, wall, said.ahead_s, width, glyphs=glyphs)
         shown += conditions(latest.get(route.model, ()), width, glyphs)
     for other in said.conditions:
         if other.model not in named:

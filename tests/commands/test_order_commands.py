@@ -35,6 +35,7 @@ from edgeconsole.protocol.failsafe import (
     OverrideKind,
     RouteConditions,
     RouteSample,
+    RungSample,
     Transition,
 )
 from edgeconsole.protocol.inference import Rung
@@ -43,7 +44,13 @@ from edgeconsole.specs import AgentState, EdgeDeploymentTier, EdgeDeviceSpec, La
 
 MET = Condition("breaker_error_share", True, 0.6, 0.5, held_s=3.0, needed_s=2.0, detail="12 of 20")
 MOVED = Transition("digits", Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 1_750_000_000.0, (MET,))
-ROUTE = RouteSample("digits", Rung.FALLBACK, 12.0, "breaker_open")
+ROUTE = RouteSample(
+    "digits",
+    Rung.FALLBACK,
+    12.0,
+    "breaker_open",
+    rungs=(RungSample(Rung.STATIC, False, "no static answer is declared"),),
+)
 SAMPLE = DeviceSample(
     device_id="a",
     boot_id="b",
@@ -219,6 +226,9 @@ async def test_a_plan_orders_nothing(
     assert printed[1].startswith("b would wait: ")
     assert agent.orders() == []
     assert not (tmp_path / "h.db").exists()
+    assert await agent.run("failsafe", "on", "a", "--plan") == 0
+    lacking = "it has none for digits: no static answer is declared"
+    assert capsys.readouterr().out == f"a would be sent: {lacking}\n"
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,18 @@ async def test_a_large_reach_needs_the_number() -> None:
         assert len(desk.given) == 1
 
 
+async def test_marks_out_of_sight_are_counted() -> None:
+    """A mark stays while a filter hides its row: the dialog says how many such there are."""
+    async with console(lab(30)) as (app, pilot, calm, _):
+        await pilot.press("space", "j", "space")
+        await burst(pilot, "slash", *"line", "enter")
+        await pilot.pause()
+        calm()
+        await pilot.press("F")
+        await pilot.pause()
+        assert "1 of them not in sight: they do not pass the filter" in picture(app)
+
+
 async def test_a_time_that_is_none_is_explained() -> None:
     """The field has the keyboard again, and the end is shown once it can be read."""
     async with console(fallen(30)) as (app, pilot, calm, desk):

@@ -35,7 +35,7 @@ from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.why import WhyScreen
 
-STORE, CLOCK = fallen(60)
+STORE, CLOCK = fallen()
 FRAME = take(STORE, WALL)
 WIDTHS = [60, 80, 120, 200]
 
@@ -64,6 +64,22 @@ def test_a_forced_device_says_who_why_and_until_when() -> None:
     """The override is named with the operator, the reason and its end."""
     text = ladder("line-0056")
     assert "failsafe forced by kim@desk until 15:02:10 (29m left): smoke in hall 2" in text
+
+
+def test_the_end_of_an_override_is_right_on_a_wrong_clock() -> None:
+    """The device says when it ends by its own clock; what is left is what counts."""
+    view = FRAME.by_id["line-0056"]
+    assert view.sample is not None
+    override = view.sample.routes[0].override
+    assert override is not None
+    skewed = replace(override, until_unix_s=override.until_unix_s - 1e8)
+    route = replace(view.sample.routes[0], override=skewed)
+    sample = replace(view.sample, time_unix_s=view.sample.time_unix_s - 1e8, routes=(route,))
+    lines = ladder_lines.ladder(replace(view, sample=sample), WALL, 120, BRAILLE)
+    assert "until 15:02:10 (29m left)" in "\n".join(texts(lines))
+    said = replace(explained(), routes=(route,), ahead_s=-1e8)
+    lines = why_lines.lines(said, WALL, 120, BRAILLE)
+    assert "until 15:02:10 (29m left)" in "\n".join(texts(lines))
 
 
 def test_a_fallback_that_cannot_be_is_said() -> None:

@@ -112,7 +112,14 @@ class ConfirmScreen(ModalScreen[Given | None]):
         seen = self._look()
         hold_s = self._hold_s()
         queue_s = QUEUE_S if hold_s is None else min(QUEUE_S, hold_s)
-        what = confirm_lines.what(seen, self.request.model, queue_s, width, self.state.glyphs)
+        what = confirm_lines.what(
+            seen,
+            self.request.model,
+            queue_s,
+            width,
+            glyphs=self.state.glyphs,
+            hidden=self._hidden(),
+        )
         self.query_one("#confirm-what", Lines).show([*what, ()])
         needs_reason = self._blast.effort is not Effort.KEY
         labels = {
@@ -131,6 +138,13 @@ class ConfirmScreen(ModalScreen[Given | None]):
             reason=self._text("reason"),
         )
         self.query_one("#confirm-form", Lines).show([(), *confirm_lines.form(line, width)])
+
+    def _hidden(self) -> int:
+        """Return how many of several devices the filter keeps out of sight."""
+        if len(self.request.devices) == 1:
+            return 0
+        shown = {view.id for view in self.state.rows()}
+        return sum(name not in shown for name in self.request.devices)
 
     def _until(self, hold_s: float | None) -> str:
         if hold_s is None:
