@@ -72,3 +72,14 @@ def root_model(path: Path):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
     )
     return _save(graph, {"x": np.ones((2, 4), np.float32)}, path, "root", "1")
+
+
+def sure_model(path: Path, *, name: str = "sure"):
+    """Write a model that never fails, with the inputs and outputs of `root_model`: y = abs(x)."""
+    graph = helper.make_graph(
+        [helper.make_node("Abs", ["x"], ["y"])],
+        "sure",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+    )
+    return _save(graph, {"x": np.ones((2, 4), np.float32)}, path, name, "1")

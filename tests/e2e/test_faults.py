@@ -19,6 +19,7 @@ from edgeconsole.fleet.levels import Freshness
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.fleet.store import LinkState
 from edgeconsole.protocol.control import GetStatus, StatusReply
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.specs import AgentState
 
@@ -54,7 +55,10 @@ async def test_a_killed_worker_is_replaced_and_no_request_is_lost(agents, heldou
         async def ask(index):
             started = time.monotonic()
             result = await client.infer(
-                "digits", {"image": images[index : index + 1]}, deadline_ms=5000
+                "digits",
+                {"image": images[index : index + 1]},
+                deadline_ms=5000,
+                allow=Rung.SHED,
             )
             return int(
                 result.outputs["logits"].argmax() == labels[index]
@@ -89,7 +93,7 @@ async def test_a_request_in_the_hands_of_a_killed_worker_goes_to_the_next(
     os.kill(pid, signal.SIGSTOP)
     async with EdgeClient(agent.url, token=agent.token) as client:
         task = asyncio.create_task(
-            client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=5000)
+            client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=5000, allow=Rung.SHED)
         )
 
         async def in_flight():
@@ -109,13 +113,17 @@ async def test_a_hanging_worker_costs_deadlines_not_the_agent(agents, heldout):
     async with EdgeClient(agent.url, token=agent.token) as client:
         started = time.monotonic()
         with pytest.raises(RequestError) as caught:
-            await client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=200)
+            await client.infer(
+                "digits", {"image": heldout[0][:1]}, deadline_ms=200, allow=Rung.SHED
+            )
         assert caught.value.code is ErrorCode.DEADLINE_EXCEEDED
         assert time.monotonic() - started < 1.0
         # The other model has a worker of its own.
         other = await client.infer("digits-tiny", {"image": heldout[0][:1]}, deadline_ms=1000)
         assert other.model == "digits-tiny"
-        result = await client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=10_000)
+        result = await client.infer(
+            "digits", {"image": heldout[0][:1]}, deadline_ms=10_000, allow=Rung.SHED
+        )
         assert int(result.outputs["logits"].argmax()) == heldout[1][0]
     assert "worker_hung" in agent.log
     assert not psutil.pid_exists(pid)
@@ -138,12 +146,13 @@ async def test_a_crash_loop_is_called_by_its_name_and_still_tried(agents, heldou
     assert "SIGKILL" in sample.reason
     async with EdgeClient(agent.url, token=agent.token) as client:
         with pytest.raises(RequestError) as caught:
-            await client.infer("digits", {"image": heldout[0][:1]})
-        assert caught.value.code is ErrorCode.NOT_READY
+            await client.infer("digits", {"image": heldout[0][:1]}, allow=Rung.SHED)
+        assert caught.value.code is ErrorCode.DEGRADED_ONLY
+        assert (await client.infer("digits", {"image": heldout[0][:1]})).rung is Rung.FALLBACK
 
         async def answers():
             try:
-                await client.infer("digits", {"image": heldout[0][:1]})
+                await client.infer("digits", {"image": heldout[0][:1]}, allow=Rung.SHED)
             except RequestError:
                 return False
             return True
@@ -245,9 +254,15 @@ async def test_a_damaged_model_is_said_and_the_rest_serves(agents, heldout):
     assert "model.onnx" in sample.reason
     async with EdgeClient(agent.url, token=agent.token) as client:
         assert (await client.infer("digits-tiny", {"image": heldout[0][:1]})).model == "digits-tiny"
+        instead = await client.infer("digits", {"image": heldout[0][:1]})
+        assert (instead.model, instead.rung, instead.degraded) == (
+            "digits-tiny",
+            Rung.FALLBACK,
+            True,
+        )
         with pytest.raises(RequestError) as caught:
-            await client.infer("digits", {"image": heldout[0][:1]})
-        assert caught.value.code is ErrorCode.NOT_READY
+            await client.infer("digits", {"image": heldout[0][:1]}, allow=Rung.SHED)
+        assert caught.value.code is ErrorCode.DEGRADED_ONLY
 
 
 async def test_a_damaged_model_is_taken_in_again_where_its_bundle_is_at_hand(agents, heldout):

@@ -59,7 +59,17 @@ def why_down(evidence: Evidence, rung: Rung) -> str:
         case Rung.STOP:
             return ""
         case _:
-            return evidence.primary_down
+            return _primary_down(evidence)
+
+
+def _primary_down(evidence: Evidence) -> str:
+    if evidence.primary_down:
+        return evidence.primary_down
+    if evidence.stalled_ms > evidence.stall_limit_ms:
+        return f"no worker has answered for {evidence.stalled_ms:.0f} ms"
+    if evidence.breaker is not BreakerPhase.CLOSED:
+        return f"its breaker is {evidence.breaker}"
+    return ""
 
 
 def _last_good_down(evidence: Evidence) -> str:

@@ -160,6 +160,7 @@ class Journey:
         refused = self._descend()
         if refused is not None:
             self._done = True
+            self._let_go()
             raise refused
 
     def _descend(self) -> RequestError | None:
@@ -249,7 +250,13 @@ class Journey:
         for runner, pending in self._runners:
             if not pending.done:
                 runner.cancel(pending, outcome if isinstance(outcome, RequestError) else late)
+        self._let_go()
         deliver(self._finish, outcome)
+
+    def _let_go(self) -> None:
+        """Break the circles of references: inputs must not wait for the collector, which runs rarely."""
+        self._primary = self._fallback = self._held = self._error = None
+        self._runners.clear()
 
     def _end_trial(self, *, passed: bool | None) -> None:
         if self._trial is not None:

@@ -142,6 +142,7 @@ class FailsafeManager:
         route = self._routes.get(model)
         if route is not None and route.primary is None:
             route.begin(manifest)
+            route.review(time.monotonic())
 
     def forget(self, model: str) -> None:
         """Take a route away: its model is unloaded on purpose."""

@@ -28,7 +28,9 @@ def route_sample(route: Route, override: Override | None, now_s: float) -> Route
         breaker=route.judge.breaker.phase,
         shed=route.judge.shed,
         rungs=(
-            _with_model(Rung.PRIMARY, evidence.primary_down, route.primary, route.house, now_s),
+            _with_model(
+                Rung.PRIMARY, why_down(evidence, Rung.PRIMARY), route.primary, route.house, now_s
+            ),
             RungSample(Rung.PEER, available=not evidence.peer_down, reason=evidence.peer_down),
             _fallback(route, evidence, now_s),
             *(_without_model(rung, evidence) for rung in (Rung.LAST_GOOD, Rung.STATIC)),

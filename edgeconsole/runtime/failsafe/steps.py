@@ -23,6 +23,7 @@ _RESERVE_MS: Final = (1.0, 10.0)
 _HEAD_START: Final = 2.0
 _HEAD_START_MS: Final = 2.0
 """The fallback is started by twice its own bound and this before it must have answered."""
+_CHANCE: Final = 0.25
 _FAIR_FACTOR: Final = 4.0
 _FAIR_MS: Final = 5.0
 """A request that leaves less than this beyond the primary's usual time proves nothing by being late."""
@@ -116,11 +117,11 @@ class Steps:
             return None, answer_s
         ahead_ms = _HEAD_START * standby.runner.curve.bound_ms(asked.rows) + _HEAD_START_MS
         launch_s = answer_s - ahead_ms / 1e3
-        usual_ms = route.nominal_ms * asked.rows
-        # Too tight for both: the primary alone gets its chance.
-        if launch_s < asked.received_s + usual_ms / 1e3:
-            return None, answer_s
-        return launch_s, answer_s
+        # Where that is too tight, the primary gets a quarter of the time before work is done twice.
+        budget_s = asked.deadline_s - asked.received_s
+        usual_s = route.nominal_ms * asked.rows / 1e3
+        chance_s = asked.received_s + min(usual_s, _CHANCE * budget_s)
+        return max(launch_s, chance_s), answer_s
 
     def is_time(self, asked: Asked) -> bool:
         """Say whether the primary has had its time."""

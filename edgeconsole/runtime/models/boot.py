@@ -22,6 +22,8 @@ from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
 from edgeconsole.specs import ModelDeploymentSpec
 
+_Failed = tuple[str, str, Manifest | None]
+"""A model that cannot be served, why, and what it would be."""
 _NO_BUNDLE: Final = "it has no bundle in device.toml and none in the store"
 
 
@@ -51,7 +53,10 @@ class ModelBoot:
     async def load_models(self) -> None:
         """Load what is to answer to its own name."""
         specs = [*self._config.model_specs, *await asyncio.to_thread(self._deployed)]
-        await asyncio.gather(*(self._load(spec) for spec in specs if spec.load))
+        failed = await asyncio.gather(*(self._load(spec) for spec in specs if spec.load))
+        # All at once, so that a fallback that was still loading does not count as missing.
+        for name, reason, manifest in filter(None, failed):
+            self._failsafe.not_loaded(name, reason, manifest)
         for spec in specs:
             if not spec.load and spec.model_id not in self._fallbacks:
                 await self._take_in_only(spec)
@@ -88,22 +93,22 @@ class ModelBoot:
         except EdgeConsoleError as error:
             self._say_not_loaded(spec, error)
 
-    async def _load(self, spec: ModelDeploymentSpec) -> None:
-        """Bring one model up; its failure is the agent's state, not its end."""
+    async def _load(self, spec: ModelDeploymentSpec) -> _Failed | None:
+        """Bring one model up; its failure, which is returned, is the agent's state, not its end."""
         problems: list[str] = []
         try:
             bundles, problems = await asyncio.to_thread(self._candidates, spec)
             bundle = await self._load_first(spec, bundles, problems)
         except EdgeConsoleError as error:
             self.not_served[spec.model_id] = error.message
-            manifest = await asyncio.to_thread(self._manifest, spec)
-            self._say_not_loaded(spec, error, manifest)
-            return
+            self._tell(spec, error)
+            return spec.model_id, error.message, await asyncio.to_thread(self._manifest, spec)
         self._engine.activate(bundle.digest)
         if problems:
             note = f"{bundle.manifest.key} serves instead: {'; '.join(problems)}"
             self._failsafe.note(spec.model_id, note)
             self._telemetry.record(Severity.CRITICAL, "model_fell_back", f"{spec.model_id}: {note}")
+        return None
 
     async def _load_first(
         self, spec: ModelDeploymentSpec, bundles: list[Bundle], problems: list[str]
@@ -130,10 +135,11 @@ class ModelBoot:
         if reason:
             raise RequestError(ErrorCode.CONFLICT, reason, hint="lower memory_reserve_mb")
 
-    def _say_not_loaded(
-        self, spec: ModelDeploymentSpec, error: EdgeConsoleError, manifest: Manifest | None = None
-    ) -> None:
-        self._failsafe.not_loaded(spec.model_id, error.message, manifest)
+    def _say_not_loaded(self, spec: ModelDeploymentSpec, error: EdgeConsoleError) -> None:
+        self._failsafe.not_loaded(spec.model_id, error.message)
+        self._tell(spec, error)
+
+    def _tell(self, spec: ModelDeploymentSpec, error: EdgeConsoleError) -> None:
         self._telemetry.record(Severity.CRITICAL, "model_not_served", f"{spec.model_id}: {error}")
 
     def _candidates(self, spec: ModelDeploymentSpec) -> tuple[list[Bundle], list[str]]:
