@@ -38,24 +38,26 @@ class Courier:
         self.owner = uuid4().hex
         self.wall_clock = wall_clock
 
-    async def deliver(self, device_id: str, link: ControlLink) -> None:
-        """Send all that waits for the device, oldest first.
+    async def deliver(self, device_id: str, link: ControlLink) -> int:
+        """Send all that waits for the device, oldest first; returns how many orders that were.
 
         Raises:
             LinkError: the connection broke, or the device cannot take orders now; the order that
                 was on its way waits again.
             StoreError: the book refused.
         """
+        count = 0
         while True:
             order = await asyncio.to_thread(
                 self.book.claim, device_id, link.url, self.owner, self.wall_clock()
             )
             if order is None:
-                return
+                return count
             standing = await self._send(order, link)
             await asyncio.to_thread(self.book.settle, standing, self.owner, self.wall_clock())
             if not standing.outcome.final:
                 raise LinkError(standing.detail)
+            count += 1
 
     async def _send(self, order: Order, link: ControlLink) -> Standing:
         try:
@@ -144,7 +146,9 @@ class Dispatcher:
 
     async def _visit(self, device_id: str, link: ControlLink) -> None:
         try:
-            await self._courier.deliver(device_id, link)
+            # What another program has claimed is looked at again in a while, not at once.
+            if await self._courier.deliver(device_id, link):
+                self.kick()
         except LinkError:
             # The order waits again, with the reason; a link that opens anew ends the pause.
             self._not_before[device_id] = self._clock() + PAUSE_S
@@ -157,4 +161,3 @@ class Dispatcher:
             self._not_before[device_id] = self._clock() + PAUSE_S
         finally:
             self._busy.discard(device_id)
-            self.kick()

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from edgeconsole.errors import StoreError
 from edgeconsole.fleet.database import reading, transaction
 from edgeconsole.fleet.orders import Order, Outcome, Standing
 
@@ -209,4 +210,10 @@ def _row(order: Order) -> tuple[str | float | None, ...]:
 
 
 def _order(row: Iterable[object]) -> Order:
-    return msgspec.convert(dict(zip(Order.__struct_fields__, row, strict=True)), type=Order)
+    try:
+        return msgspec.convert(dict(zip(Order.__struct_fields__, row, strict=True)), type=Order)
+    except msgspec.ValidationError as error:
+        raise StoreError(
+            f"an order in the history cannot be read: {error}",
+            hint="was it written by a newer EdgeConsole?",
+        ) from error

@@ -102,8 +102,10 @@ def _route(
         (f"  {fmt.escape(answering(route))}", role),
         (f"  for {fmt.duration(route.held_s)}", "text"),
     )
-    lines = [crop(join([title, ((fmt.escape(why_text(route)), "text"),)]), width)]
-    if forced := override_text(route, wall, ahead_s):
+    forced = override_text(route, wall, ahead_s)
+    why: Line = ((fmt.escape(why_text(route)), "text"),)
+    lines = [crop(join([title, () if forced else why]), width)]
+    if forced:
         lines.append(crop((("   ", "text"), (forced, "failsafe")), width))
     if route.latched:
         what = route.alarm or "it changed too often"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgeconsole.errors import LinkError
-from edgeconsole.fleet import database
+from edgeconsole.fleet import database, dispatch
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.dispatch import PAUSE_S, Courier, Dispatcher
 from edgeconsole.fleet.open_links import OpenLinks
@@ -154,15 +154,57 @@ async def test_a_broken_delivery_pauses_until_the_next_contact(
         async with ControlLink(small_agent.url, small_agent.token) as link:
             with links.through("a", link):
                 await eventually(lambda: outcomes(book) == ["queued", "sent", "queued"])
+                await eventually(lambda: not dispatcher._busy)
                 assert not dispatcher._may_go("a")
                 carried(small_agent)
                 now_s += PAUSE_S
                 dispatcher.kick()
                 await eventually(lambda: outcomes(book)[-1] == "acknowledged")
+                await eventually(lambda: not dispatcher._busy)
             now_s += 1
             dispatcher._not_before["a"] = now_s + PAUSE_S
             with links.through("a", link):
                 assert dispatcher._may_go("a")
+
+
+async def test_what_is_not_ours_to_send_is_not_asked_for_all_the_time(
+    book: OrderBook, small_agent: Any, eventually: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that another has claimed, or for another address, costs one look a second."""
+    monkeypatch.setattr(dispatch, "LOOK_S", 1000.0)
+    claims: list[str] = []
+    claim = OrderBook.claim
+
+    def counted(self: OrderBook, device_id: str, *rest: Any) -> Order | None:
+        claims.append(device_id)
+        return claim(self, device_id, *rest)
+
+    monkeypatch.setattr(OrderBook, "claim", counted)
+    heard = carried(small_agent)
+    async with small_agent, dispatching(book) as (dispatcher, links, _):
+        book.place([order("ws://elsewhere"), order(small_agent.url, mark="d")], time.time())
+        claim(book, "a", small_agent.url, "another", time.time())
+        async with ControlLink(small_agent.url, small_agent.token) as link:
+            with links.through("a", link):
+                for looks in range(1, 11):
+                    await eventually(lambda looks=looks: len(claims) >= looks)
+                    dispatcher.kick()
+                # As much work again as a hundred looks: time enough to go round in circles.
+                for _ in range(200):
+                    await asyncio.to_thread(book.waiting)
+    # A look for each kick, and one more where a kick came while it looked.
+    assert len(claims) <= 22
+    assert heard == []
+
+
+async def test_an_order_that_cannot_be_read_is_a_problem(book: OrderBook) -> None:
+    """A kind of order that this program does not know is said, and nothing else breaks."""
+    book.place([order("ws://x")], time.time())
+    with database.transaction(book.path) as other:
+        other.execute("UPDATE device_order SET kind = 'dance on'")
+    dispatcher = Dispatcher(Courier(book), OpenLinks(), Told())
+    assert await dispatcher.look() == []
+    assert "cannot be read" in dispatcher.problem
 
 
 async def test_a_book_that_refuses_is_a_problem_that_passes(
