@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from edgeconsole import __version__
-from edgeconsole.commands import bundle, console, demo, deploy, infer, models, pack, top
+from edgeconsole.commands import (
+    audit,
+    bundle,
+    console,
+    demo,
+    deploy,
+    infer,
+    models,
+    orders,
+    pack,
+    top,
+    why,
+)
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.text import printable
 
@@ -53,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     console.add_arguments(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for command in (demo, top, models, deploy, infer, pack, bundle):
+    for command in (demo, top, models, deploy, orders, why, audit, infer, pack, bundle):
         command.add_parser(verbs)
     for verb in verbs.choices.values():
         # Also after the verb, where hands put it.

@@ -151,6 +151,8 @@ class Watching:
 
     def __init__(self, demo: DemoService) -> None:
         self.store = demo.store
+        self.desk = demo.desk
+        self.problem = ""
 
     async def start(self) -> None:
         """Find the demo running."""

@@ -103,6 +103,11 @@ def _device_json(view: DeviceView) -> dict[str, object]:
         "memory_percent": sample.memory_percent if sample else None,
         "uptime_s": round(sample.uptime_s, 1) if sample else None,
         "models": msgspec.to_builtins(sample.models) if sample else [],
+        "routes": msgspec.to_builtins(sample.routes) if sample else [],
+        "orders_waiting": [
+            {"line": each.order.line, "outcome": each.outcome.value, "detail": each.detail}
+            for each in view.orders
+        ],
     }
 
 

@@ -63,6 +63,16 @@ class DemoService:
         """Return the live picture of the fleet."""
         return self.service.store
 
+    @property
+    def problem(self) -> str:
+        """Return what keeps the history or orders from working."""
+        return self.service.problem
+
+    @property
+    def desk(self) -> FleetService:
+        """Return who takes orders to the demo's devices."""
+        return self.service
+
     async def start(self) -> None:
         """Start the agents, follow them, and send them images; raises as their parts do."""
         try:

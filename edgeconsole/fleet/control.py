@@ -38,7 +38,7 @@ class ControlLink:
     """Commands to one agent. Used in `async with`; `take` gets every push."""
 
     def __init__(self, url: str, token: str, take: Callable[[Push], None] | None = None) -> None:
-        self._url = url
+        self.url = url
         self._token = token
         self._take = take
         self._ids = itertools.count(1)
@@ -49,7 +49,7 @@ class ControlLink:
     async def __aenter__(self) -> Self:
         """Connect; raises `AuthError`, `LinkError` or `ConfigError`."""
         self._connection = await open_connection(
-            self._url, CONTROL_PATH, self._token, max_bytes=MAX_REPLY_BYTES
+            self.url, CONTROL_PATH, self._token, max_bytes=MAX_REPLY_BYTES
         )
         self._reader = asyncio.create_task(self._read(self._connection))
         return self
@@ -75,7 +75,7 @@ class ControlLink:
         """Say who we are and learn who the agent is; raises as `ask` does."""
         reply = await self.ask(Hello(id=self.next_id(), client="edgeconsole"))
         if not isinstance(reply, HelloReply):
-            raise ProtocolError(f"{self._url} answered hello with {type(reply).__name__}")
+            raise ProtocolError(f"{self.url} answered hello with {type(reply).__name__}")
         return reply
 
     async def ask(self, command: Command, timeout_s: float = REPLY_TIMEOUT_S) -> Reply:
@@ -88,7 +88,7 @@ class ControlLink:
         assert self._connection is not None
         assert self._reader is not None
         if self._reader.done():
-            raise LinkError(f"{self._url} closed the connection")
+            raise LinkError(f"{self.url} closed the connection")
         owed: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._owed[command.id] = owed
         try:
@@ -96,7 +96,7 @@ class ControlLink:
                 await self._connection.send(encode(command))
                 reply = await owed
         except (TimeoutError, ConnectionClosed) as error:
-            raise LinkError(f"{self._url} did not answer a command") from error
+            raise LinkError(f"{self.url} did not answer a command") from error
         finally:
             del self._owed[command.id]
         if isinstance(reply, Failed):
@@ -122,8 +122,8 @@ class ControlLink:
         except ConnectionClosed:
             return
         except RequestError as error:
-            raise ProtocolError(f"{self._url}: {error.message}") from error
+            raise ProtocolError(f"{self.url}: {error.message}") from error
         finally:
             for owed in self._owed.values():
                 if not owed.done():
-                    owed.set_exception(LinkError(f"{self._url} closed the connection"))
+                    owed.set_exception(LinkError(f"{self.url} closed the connection"))

@@ -1,6 +1,6 @@
-"""What the console remembers: samples and events in SQLite, written in batches by one writer.
+"""What the console remembers: samples, events, transitions in SQLite, written in batches by one writer.
 
-WAL with one commit every half second: a console that is killed loses at most the last second, and
+One commit every half second: a console that is killed loses at most the last second, and
 reading never waits for writing.
 """
 
@@ -16,63 +16,25 @@ from pathlib import Path
 from typing import Final
 
 import aiosqlite
+import msgspec
 
 from edgeconsole.errors import StoreError
+from edgeconsole.fleet.database import BUSY_S, make
 from edgeconsole.fleet.store import Point, representative
+from edgeconsole.protocol.failsafe import Transition
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
 
 FLUSH_S: Final = 0.5
 KEEP_S: Final = 30 * 86400.0
-"""Raw samples and events older than 30 days are removed."""
+"""Raw samples, events and transitions older than 30 days are removed; the audit never is."""
 _PRUNE_EVERY_S: Final = 3600.0
 MAX_WAITING: Final = 100_000
 """Overflow rule while the disk refuses: the oldest rows are dropped, and counted."""
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS sample (
-    device_id TEXT NOT NULL,
-    time_unix_s REAL NOT NULL,
-    boot_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    model TEXT,
-    version TEXT,
-    variant TEXT,
-    deadline_ms REAL,
-    p50_ms REAL,
-    p95_ms REAL,
-    p99_ms REAL,
-    rate_per_s REAL NOT NULL,
-    requests_total INTEGER NOT NULL,
-    answered_total INTEGER NOT NULL,
-    refused_total INTEGER NOT NULL,
-    failed_total INTEGER NOT NULL,
-    late_total INTEGER NOT NULL,
-    temp_c REAL,
-    temp_quality TEXT NOT NULL,
-    power_w REAL,
-    power_quality TEXT NOT NULL,
-    cpu_percent REAL,
-    memory_percent REAL,
-    PRIMARY KEY (device_id, time_unix_s)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (
-    device_id TEXT NOT NULL,
-    boot_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    time_unix_s REAL NOT NULL,
-    severity TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    message TEXT NOT NULL,
-    PRIMARY KEY (device_id, boot_id, seq)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS event_by_time ON event (device_id, time_unix_s);
-"""
 _INSERT_SAMPLE: Final = (
     "INSERT OR IGNORE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _INSERT_EVENT: Final = "INSERT OR IGNORE INTO event VALUES (?,?,?,?,?,?,?)"
+_INSERT_TRANSITION: Final = "INSERT OR IGNORE INTO transition VALUES (?,?,?,?,?,?)"
 
 Row = tuple[str | int | float | None, ...]
 
@@ -87,6 +49,7 @@ class History:
         self.dropped = 0
         self._samples: deque[Row] = deque(maxlen=MAX_WAITING)
         self._events: deque[Row] = deque(maxlen=MAX_WAITING)
+        self._transitions: deque[Row] = deque(maxlen=MAX_WAITING)
         self._database: aiosqlite.Connection | None = None
 
     async def open(self) -> None:
@@ -95,40 +58,20 @@ class History:
         Raises:
             StoreError: it cannot be used, or a newer program wrote it.
         """
+        # aiosqlite's thread outlives a failed connect, and the loop: try without it first.
+        await asyncio.to_thread(make, self.path)
         try:
-            # aiosqlite's thread outlives a failed connect, and the loop: try without it first.
-            await asyncio.to_thread(_make, self.path)
             database = await aiosqlite.connect(self.path)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be opened: {error}") from error
         try:
-            await database.execute("PRAGMA journal_mode=WAL")
             await database.execute("PRAGMA synchronous=NORMAL")
-            await database.execute("PRAGMA busy_timeout=5000")
+            await database.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
             await database.execute("PRAGMA journal_size_limit=8388608")
-            await self._prepare(database)
-        except BaseException as error:
+        except BaseException:
             await database.close()
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(
-                    f"{self.path}: is not a usable history: {error}",
-                    hint="move it away; a new one is made",
-                ) from error
             raise
         self._database = database
-
-    async def _prepare(self, database: aiosqlite.Connection) -> None:
-        async with database.execute("PRAGMA user_version") as cursor:
-            row = await cursor.fetchone()
-        found = row[0] if row else 0
-        if found > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path}: was written by a newer EdgeConsole (version {found} of its tables)",
-                hint="update EdgeConsole, or use another history file",
-            )
-        await database.executescript(_SCHEMA)
-        await database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        await database.commit()
 
     def add_sample(self, device_id: str, sample: DeviceSample) -> None:
         """Queue a sample for writing."""
@@ -149,6 +92,18 @@ class History:
                 event.message,
             )
         )
+        if event.transition is not None:
+            self.dropped += len(self._transitions) == MAX_WAITING
+            self._transitions.append(
+                (
+                    device_id,
+                    event.boot_id,
+                    event.seq,
+                    event.transition.time_unix_s,
+                    event.transition.model,
+                    msgspec.json.encode(event.transition).decode(),
+                )
+            )
 
     async def run(self) -> None:
         """Write for ever, every half second; what the disk refuses is tried again."""
@@ -162,13 +117,17 @@ class History:
 
     async def flush(self) -> None:
         """Write what waits in one transaction; on failure it keeps waiting and `problem` says why."""
-        samples, events = len(self._samples), len(self._events)
-        if not samples and not events:
+        waiting = (
+            (_INSERT_SAMPLE, self._samples, list(self._samples)),
+            (_INSERT_EVENT, self._events, list(self._events)),
+            (_INSERT_TRANSITION, self._transitions, list(self._transitions)),
+        )
+        if not any(rows for _, _, rows in waiting):
             return
         database = self._open_database()
         try:
-            await database.executemany(_INSERT_SAMPLE, list(self._samples))
-            await database.executemany(_INSERT_EVENT, list(self._events))
+            for insert, _, rows in waiting:
+                await database.executemany(insert, rows)
             await database.commit()
         except (sqlite3.Error, OverflowError) as error:
             self.problem = f"{self.path}: {error}"
@@ -176,10 +135,9 @@ class History:
                 await database.rollback()
             return
         self.problem = ""
-        for _ in range(samples):
-            self._samples.popleft()
-        for _ in range(events):
-            self._events.popleft()
+        for _, queue, rows in waiting:
+            for _ in rows:
+                queue.popleft()
 
     async def close(self) -> None:
         """Write what waits and close."""
@@ -216,22 +174,45 @@ class History:
     async def recent_events(self, device_id: str, limit: int) -> list[DeviceEvent]:
         """Return a device's latest events, oldest first."""
         query = (
-            "SELECT device_id, boot_id, seq, time_unix_s, severity, kind, message FROM event "
-            "WHERE device_id = ? ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
+            "SELECT event.device_id, event.boot_id, event.seq, event.time_unix_s, severity, kind, "
+            "message, detail FROM event LEFT JOIN transition USING (device_id, boot_id, seq) "
+            "WHERE event.device_id = ? ORDER BY event.time_unix_s DESC, event.seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, limit)) as cursor:
             rows = list(await cursor.fetchall())
         return [
-            DeviceEvent(row[0], row[1], row[2], row[3], Severity(row[4]), row[5], row[6])
+            DeviceEvent(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                Severity(row[4]),
+                row[5],
+                row[6],
+                _transition(row[7]),
+            )
             for row in reversed(rows)
         ]
+
+    async def transitions(self, device_id: str, model: str, limit: int) -> list[Transition]:
+        """Return a device's latest transitions, newest first; of one model, if it is named."""
+        query = (
+            "SELECT detail FROM transition WHERE device_id = ? AND ? IN ('', model) "
+            "ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
+        )
+        async with self._open_database().execute(query, (device_id, model, limit)) as cursor:
+            found = [_transition(row[0]) for row in await cursor.fetchall()]
+        return [each for each in found if each is not None]
 
     async def _prune(self) -> None:
         before = time.time() - KEEP_S
         database = self._open_database()
         try:
-            await database.execute("DELETE FROM sample WHERE time_unix_s < ?", (before,))
-            await database.execute("DELETE FROM event WHERE time_unix_s < ?", (before,))
+            for table in ("sample", "event", "transition"):
+                await database.execute(
+                    f"DELETE FROM {table} WHERE time_unix_s < ?",  # noqa: S608
+                    (before,),
+                )
             await database.commit()
         except sqlite3.Error as error:
             self.problem = f"{self.path}: {error}"
@@ -244,10 +225,12 @@ class History:
         return self._database
 
 
-def _make(path: Path) -> None:
-    """Make the database file, if it is not there; raises what makes that impossible."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sqlite3.connect(path).close()
+def _transition(detail: str | None) -> Transition | None:
+    """Return a stored transition; `None` if there is none, or one that this program cannot read."""
+    try:
+        return None if detail is None else msgspec.json.decode(detail, type=Transition)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _sample_row(device_id: str, sample: DeviceSample) -> Row:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
-from edgeconsole.protocol.telemetry import ModelState
+from edgeconsole.fleet.routes import drained, route_text, stopped
+from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.telemetry import DeviceSample, ModelState
 from edgeconsole.specs import AgentState, FleetSpec
 
 if TYPE_CHECKING:
@@ -55,15 +57,38 @@ def level_of(view: DeviceView) -> tuple[Level, str]:
         return Level.GONE, view.link_reason or "silent"
     if view.freshness is Freshness.STALE:
         return Level.STALE, view.link_reason or "silent"
+    return _bad(view, sample) or _near(view, sample) or (Level.OK, "")
+
+
+def _bad(view: DeviceView, sample: DeviceSample) -> tuple[Level, str] | None:
+    """Return what needs a person, or is less than the primary's answer."""
     temp_c = sample.temp_c.value
-    if sample.state is AgentState.ERROR:
+    route = view.route if view.route is not None and not drained(view.route) else None
+    if route is not None and stopped(route):
+        return Level.CRITICAL, route_text(route)
+    if sample.state is AgentState.ERROR and route is None:
         return Level.CRITICAL, sample.reason or "a model cannot answer"
     if temp_c is not None and temp_c >= view.max_temp_c:
         return Level.CRITICAL, f"{temp_c:.0f} °C, limit {view.max_temp_c:.0f} °C"
+    if route is not None:
+        # Before the deadline: a primary that is late, or dead, is why it fell.
+        return Level.FAILSAFE, route_text(route)
     if view.budget is not None and view.budget > 1.0:
         return Level.CRITICAL, f"p99 is {view.budget:.0%} of the deadline"
+    return None
+
+
+def _near(view: DeviceView, sample: DeviceSample) -> tuple[Level, str] | None:
+    """Return what is close to being bad, or not as usual."""
+    temp_c, route = sample.temp_c.value, view.route
+    if route is not None:
+        return Level.WARNING, route_text(route)
     if sample.state in (AgentState.MAINTENANCE, AgentState.INITIALIZING):
         return Level.WARNING, sample.reason or sample.state.value
+    shedding = next((each for each in sample.routes if each.rung is Rung.SHED), None)
+    if shedding is not None:
+        what = f"priorities below {shedding.shed}" if shedding.shed else "some requests"
+        return Level.WARNING, f"{shedding.model} refuses {what}"
     waiting = [model for model in sample.models if model.state is not ModelState.READY]
     if waiting:
         return Level.WARNING, f"{waiting[0].model} is {waiting[0].state.value}"
@@ -71,4 +96,4 @@ def level_of(view: DeviceView) -> tuple[Level, str]:
         return Level.WARNING, f"{temp_c:.0f} °C, warning from {view.warn_temp_c:.0f} °C"
     if view.budget is not None and view.budget >= WARN_BUDGET:
         return Level.WARNING, f"p99 is {view.budget:.0%} of the deadline"
-    return Level.OK, ""
+    return None

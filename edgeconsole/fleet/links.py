@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from edgeconsole.errors import AuthError, ConfigError, EdgeConsoleError
@@ -22,6 +23,9 @@ _log = logging.getLogger("edgeconsole.fleet")
 
 INTERVAL_S: Final = 1.0
 _REFUSED_RETRY_S: Final = 15.0
+
+
+Through = Callable[[str, ControlLink], AbstractContextManager[None]]
 
 
 class Recorder(Protocol):
@@ -45,11 +49,14 @@ class DeviceLink:
         token: Callable[[], str],
         store: FleetStore,
         recorder: Recorder,
+        through: Through,
     ) -> None:
+        """Make it; `through` is entered with the link for as long as that is live."""
         self._device = device
         self._token = token
         self._store = store
         self._recorder = recorder
+        self._through = through
         self._backoff = Backoff()
 
     async def run(self) -> None:
@@ -87,7 +94,8 @@ class DeviceLink:
             )
             self._store.set_link(name, LinkState.LIVE)
             self._backoff.reset()
-            await link.closed()
+            with self._through(name, link):
+                await link.closed()
 
     def _take(self, push: Push) -> None:
         name = self._device.id

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
+
+from edgeconsole.errors import LinkError, ProtocolError, RequestError
+from edgeconsole.fleet.dispatch import Courier, Dispatcher
+from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
 from edgeconsole.fleet.links import DeviceLink
+from edgeconsole.fleet.open_links import OpenLinks
+from edgeconsole.fleet.order_book import AuditRow, OrderBook
+from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import HISTORY_SAMPLES, FleetStore
+from edgeconsole.fleet.why import explain_live, explain_past
 
 _EVENTS_TO_RECALL: Final = 50
 
@@ -24,6 +34,9 @@ class FleetService:
         self.inventory = inventory
         self.store = FleetStore(inventory.spec)
         self.history = History(inventory.history_path)
+        self.book = OrderBook(inventory.history_path)
+        self.links = OpenLinks()
+        self.dispatcher = Dispatcher(Courier(self.book), self.links, self.store.set_orders)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -38,13 +51,17 @@ class FleetService:
         except sqlite3.Error as error:
             # A damaged past must not keep anybody from the present.
             self.history.problem = f"{self.history.path}: {error}"
-        self._tasks = [asyncio.create_task(self.history.run(), name="history")]
+        self._tasks = [
+            asyncio.create_task(self.history.run(), name="history"),
+            asyncio.create_task(self.dispatcher.run(), name="orders"),
+        ]
         for device in self.inventory.spec.devices:
             link = DeviceLink(
                 device,
                 partial(self.inventory.token, device),
                 self.store,
                 self.history,
+                self.links.through,
             )
             self._tasks.append(asyncio.create_task(link.run(), name=f"link {device.id}"))
 
@@ -69,6 +86,56 @@ class FleetService:
     ) -> None:
         """Stop; see `stop`."""
         await self.stop()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is recorded, or no order goes out, at the moment; empty while all is well."""
+        return self.history.problem or self.dispatcher.problem
+
+    @property
+    def desk(self) -> Self:
+        """Return who takes orders and knows why: the service itself."""
+        return self
+
+    async def order(self, intent: Intent, device_ids: Sequence[str]) -> None:
+        """Put an intent for some devices into the book, whole or not at all, and send what can be.
+
+        Raises:
+            StoreError: the book cannot be written; nothing was ordered.
+        """
+        urls = {device.id: device.url for device in self.inventory.spec.devices}
+        now_unix_s = time.time()
+        orders = [intent.order(name, urls[name], now_unix_s) for name in device_ids]
+        await asyncio.to_thread(self.book.place, orders, now_unix_s)
+        await self.dispatcher.look()
+        self.dispatcher.kick()
+
+    async def standings(self, command_id: str) -> list[Standing]:
+        """Return how far the orders of one intent have come; raises `StoreError`."""
+        return await asyncio.to_thread(self.book.standings, command_id)
+
+    async def audit(self, limit: int = 200) -> list[AuditRow]:
+        """Return the latest rows of the audit, newest first; raises `StoreError`."""
+        return await asyncio.to_thread(self.book.audit, limit)
+
+    async def explain(self, device_id: str) -> Explanation:
+        """Return why a device stands where it stands: in its own words, else from the history.
+
+        Raises:
+            StoreError: the device cannot be asked, and the history cannot be read.
+        """
+        view, link = self.store.device(device_id), self.links.get(device_id)
+        note = view.link_reason if view is not None else ""
+        if link is not None:
+            try:
+                return await explain_live(link, device_id)
+            except (LinkError, ProtocolError, RequestError) as error:
+                note = str(error)
+        found = await explain_past(self.history, device_id, note=note or "it is not connected")
+        if view is None or view.sample is None:
+            return found
+        ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
+        return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
 
     async def _recall(self) -> None:
         """Fill charts and events with what an earlier console saw."""

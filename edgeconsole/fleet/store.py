@@ -17,7 +17,10 @@ from typing import Final
 import msgspec
 
 from edgeconsole.fleet.levels import Freshness, Level, freshness_of, level_of
+from edgeconsole.fleet.orders import Standing
+from edgeconsole.fleet.routes import worst_route
 from edgeconsole.protocol.control import HelloReply
+from edgeconsole.protocol.failsafe import RouteSample
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
 from edgeconsole.specs import FleetDevice, FleetSpec
 
@@ -80,6 +83,10 @@ class DeviceView(msgspec.Struct, frozen=True, gc=False):
     """The active model's p99 as a share of its deadline (1.0 = exactly on it)."""
     warn_temp_c: float
     max_temp_c: float
+    route: RouteSample | None = None
+    """The route that is furthest down the failsafe ladder, or forced; `None`: all are well."""
+    orders: tuple[Standing, ...] = ()
+    """What was ordered and has not arrived yet, oldest first."""
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class _Entry:
     sampled_at: float | None
     points: deque[Point]
     events: deque[DeviceEvent]
+    orders: tuple[Standing, ...] = ()
     view: DeviceView | None = None
     """The latest view; forgotten when anything in it but its ages changes."""
 
@@ -148,6 +156,13 @@ class FleetStore:
     def add_event(self, device_id: str, event: DeviceEvent) -> None:
         """Record an event."""
         self._entries[device_id].events.append(event)
+
+    def set_orders(self, device_id: str, orders: tuple[Standing, ...]) -> None:
+        """Record what waits to be sent; orders for devices of other fleets are passed over."""
+        entry = self._entries.get(device_id)
+        if entry is not None:
+            entry.orders = tuple(each for each in orders if each.order.url == entry.device.url)
+            entry.view = None
 
     def recall(
         self, device_id: str, points: Iterable[Point], events: Iterable[DeviceEvent]
@@ -219,6 +234,8 @@ class FleetStore:
             budget=_budget(active),
             warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
             max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
+            route=worst_route(entry.sample),
+            orders=entry.orders,
         )
         level, reason = level_of(view)
         return msgspec.structs.replace(view, level=level, level_reason=reason)

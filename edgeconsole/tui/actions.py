@@ -23,9 +23,15 @@ class Danger(StrEnum):
 
 FLEET: Final = "fleet"
 DEVICE: Final = "device"
+WHY: Final = "why"
+AUDIT: Final = "audit"
 HELP: Final = "help"
-MAIN: Final = (FLEET, DEVICE)
-EVERYWHERE: Final = (FLEET, DEVICE, HELP)
+CONFIRM: Final = "confirm"
+OF_A_DEVICE: Final = (FLEET, DEVICE, WHY)
+"""Where there is a device to act on: those marked, the one under the cursor, or the one shown."""
+MAIN: Final = (FLEET, DEVICE, WHY, AUDIT)
+SCROLLING: Final = (*MAIN, HELP)
+EVERYWHERE: Final = (*SCROLLING, CONFIRM)
 
 SETTLE_S: Final = 0.3
 """For so long after a screen opened, actions that change a device are refused."""
@@ -47,6 +53,8 @@ KEY_NAMES: Final = {
     "pagedown": "PgDn",
     "home": "Home",
     "end": "End",
+    "tab": "Tab",
+    "shift+tab": "⇧Tab",
     "shift+left": "⇧←",
     "shift+right": "⇧→",
     "ctrl+f": "^f",
@@ -81,8 +89,8 @@ class Action:
 
 ACTIONS: Final = (
     Action("open", ("enter",), "open the device", (FLEET,), "Fleet", footer=1, label="Open"),
-    Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=6, label="Mark"),
-    Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=4, label="Faults"),
+    Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
+    Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=8, label="Faults"),
     Action("sort_previous", ("shift+left",), "sort by the column to the left", (FLEET,), "Fleet"),
     Action(
         "sort_next",
@@ -90,21 +98,52 @@ ACTIONS: Final = (
         "sort by the column to the right",
         (FLEET,),
         "Fleet",
-        footer=8,
+        footer=13,
         label="Sort",
     ),
     Action("sort_reverse", ("s",), "reverse the order", (FLEET,), "Fleet"),
-    Action("down", ("j", "down"), "down", EVERYWHERE, "Move"),
-    Action("up", ("k", "up"), "up", EVERYWHERE, "Move"),
+    Action("why", ("e",), "explain why", (FLEET, DEVICE), "Device", footer=4, label="Why"),
+    Action(
+        "failsafe",
+        ("F",),
+        "force the failsafe",
+        OF_A_DEVICE,
+        "Device",
+        danger=Danger.STOP,
+        footer=2,
+        label="Failsafe",
+    ),
+    Action(
+        "fallback",
+        ("B",),
+        "force the fallback model",
+        OF_A_DEVICE,
+        "Device",
+        danger=Danger.CHANGE,
+        footer=11,
+        label="Fallback",
+    ),
+    Action(
+        "release",
+        ("R",),
+        "release what was forced",
+        OF_A_DEVICE,
+        "Device",
+        danger=Danger.CHANGE,
+        footer=12,
+        label="Release",
+    ),
+    Action("down", ("j", "down"), "down", SCROLLING, "Move"),
+    Action("up", ("k", "up"), "up", SCROLLING, "Move"),
     Action("left", ("h", "left"), "one column to the left", (FLEET,), "Move"),
     Action("right", ("l", "right"), "one column to the right", (FLEET,), "Move"),
-    Action("top", ("g", "home"), "to the top", EVERYWHERE, "Move"),
-    Action("bottom", ("G", "end"), "to the bottom", EVERYWHERE, "Move"),
-    Action("page_down", ("ctrl+f", "pagedown"), "a page down", EVERYWHERE, "Move"),
-    Action("page_up", ("ctrl+b", "pageup"), "a page up", EVERYWHERE, "Move"),
-    Action("command", ("colon",), "command", MAIN, "General", footer=2, label="Command"),
-    Action("filter", ("slash",), "filter", (FLEET,), "General", footer=3, label="Filter"),
-    Action("help", ("question_mark",), "help", MAIN, "General", footer=5, label="Help"),
+    Action("top", ("g", "home"), "to the top", SCROLLING, "Move"),
+    Action("bottom", ("G", "end"), "to the bottom", SCROLLING, "Move"),
+    Action("page_down", ("ctrl+f", "pagedown"), "a page down", SCROLLING, "Move"),
+    Action("page_up", ("ctrl+b", "pageup"), "a page up", SCROLLING, "Move"),
+    Action("command", ("colon",), "command", MAIN, "General", footer=3, label="Command"),
+    Action("filter", ("slash",), "filter", (FLEET,), "General", footer=5, label="Filter"),
+    Action("help", ("question_mark",), "help", MAIN, "General", footer=6, label="Help"),
     Action("pause", ("p",), "pause the view; data keeps flowing", MAIN, "General"),
     Action("faster", ("plus",), "refresh more often", MAIN, "General"),
     Action("slower", ("minus",), "refresh less often", MAIN, "General"),
@@ -114,7 +153,7 @@ ACTIONS: Final = (
         "clear the filter, then go back",
         MAIN,
         "General",
-        footer=9,
+        footer=10,
         label="Back",
     ),
     Action(
@@ -126,10 +165,15 @@ ACTIONS: Final = (
         footer=1,
         label="Close",
     ),
-    Action("quit", ("q",), "quit", MAIN, "General", footer=7, label="Quit"),
+    Action("cancel", ("escape",), "leave it", (CONFIRM,), "Confirm", typing=True),
+    Action("confirm", ("Y",), "give the order", (CONFIRM,), "Confirm", danger=Danger.STOP),
+    Action("press", ("enter",), "press the button", (CONFIRM,), "Confirm", typing=True),
+    Action("next", ("tab", "down"), "next field", (CONFIRM,), "Confirm", typing=True),
+    Action("previous", ("shift+tab", "up"), "field before", (CONFIRM,), "Confirm", typing=True),
+    Action("quit", ("q",), "quit", MAIN, "General", footer=9, label="Quit"),
     Action("quit_now", ("ctrl+c",), "quit, also while typing", EVERYWHERE, "General", typing=True),
 )
-"""Every action of this release. A later one that changes a device only adds rows."""
+"""Every action of this release."""
 
 
 class ActionRegistry:
@@ -190,13 +234,19 @@ class TypeAheadGuard:
     """Closed while the screen changes and for `SETTLE_S` after: nobody has seen it yet.
 
     A change is another screen, the help coming or going, or a prompt that closes (its filter may
-    have put another device under the cursor).
+    have put another device under the cursor). What counts is when a key was pressed, not when its
+    turn came: a long burst of keys takes longer to work off than anybody takes to look.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._opening = 0
         self._settled_at = clock()
+        self._pressed_at: float | None = None
+
+    def pressed(self, at: float) -> None:
+        """Note when the key or click that is handled now was made, by the monotonic clock."""
+        self._pressed_at = min(at, self._clock())
 
     def close(self) -> None:
         """Note that a screen is about to open."""
@@ -213,5 +263,6 @@ class TypeAheadGuard:
 
     @property
     def settled(self) -> bool:
-        """Whether a key pressed now was pressed with the present screen in sight."""
-        return self._opening == 0 and self._clock() >= self._settled_at
+        """Whether the key that is handled now was pressed with the present screen in sight."""
+        at = self._clock() if self._pressed_at is None else self._pressed_at
+        return self._opening == 0 and at >= self._settled_at

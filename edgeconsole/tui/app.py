@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
+from textual import events
 from textual.app import App
 from textual.screen import Screen
 from textual.timer import Timer
@@ -15,20 +17,28 @@ from textual.widgets import Input
 from textual.worker import Worker
 
 from edgeconsole.errors import EdgeConsoleError
-from edgeconsole.tui import commands
+from edgeconsole.fleet.orders import OrderKind
+from edgeconsole.tui import commands, ordering
 from edgeconsole.tui import filter as filters
 from edgeconsole.tui.actions import ActionRegistry
 from edgeconsole.tui.commands import Command, CommandError
 from edgeconsole.tui.filter import FilterError
 from edgeconsole.tui.glyphs import ALPHABETS
+from edgeconsole.tui.order_words import OrderRequest
+from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
+from edgeconsole.tui.screens.confirm import ConfirmScreen, Given
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
+from edgeconsole.tui.screens.why import WhyScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState, now
 from edgeconsole.tui.theme import NIGHT, ROLE_COLORS
 from edgeconsole.tui.widgets.prompt import Prompt
+
+_OURS: Final = (ConsoleScreen, HelpScreen, ConfirmScreen)
+"""Screens that the action registry knows."""
 
 
 class EdgeConsoleApp(App[int], inherit_bindings=False):
@@ -116,14 +126,23 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     def tick(self) -> None:
         """Take one frame and draw the screen that can be seen, also behind the help."""
+        self.state.problem = self.service.problem
         self.state.update()
         for screen in reversed(self.screen_stack):
+            if isinstance(screen, ConfirmScreen) and screen.is_mounted:
+                screen.draw()
             if isinstance(screen, ConsoleScreen):
                 if screen.is_mounted:
                     screen.draw()
                 return
 
     # From a key to an action.
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note when a key or click was made before anything is done about it."""
+        if isinstance(event, events.InputEvent):
+            self.state.guard.pressed(event.time)
+        await super().on_event(event)
 
     def _bind_actions(self) -> None:
         """Bind every key of the registry here, with priority.
@@ -151,7 +170,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     @property
     def _kind(self) -> str:
         screen = self.screen
-        return screen.kind if isinstance(screen, ConsoleScreen | HelpScreen) else ""
+        return screen.kind if isinstance(screen, _OURS) else ""
 
     async def action_act(self, action_id: str) -> None:
         """Run an action of the registry."""
@@ -162,9 +181,13 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     def handlers(self) -> dict[str, Handler]:
         """Return what every action does on the screen that is on top."""
         screen = self.screen
-        here = screen.handlers() if isinstance(screen, ConsoleScreen | HelpScreen) else {}
+        here = screen.handlers() if isinstance(screen, _OURS) else {}
         return {
             "open": self._open_selected,
+            "why": self._why_selected,
+            "failsafe": lambda: self._ask_here(OrderKind.FAILSAFE_ON),
+            "fallback": lambda: self._ask_here(OrderKind.FALLBACK_ON),
+            "release": lambda: self._ask_here(OrderKind.RELEASE),
             "help": self.open_help,
             "pause": self._pause,
             "faster": lambda: self._change_rate(1),
@@ -214,13 +237,54 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         """Show the help over the screen."""
         await self._open(HelpScreen(self.state))
 
-    async def _open(self, screen: Screen[None]) -> None:
+    async def _open(self, screen: Screen[Any], done: Callable[[Any], None] | None = None) -> None:
         """Push a screen; keys typed before it could be seen cannot change a device on it."""
         self.state.guard.close()
         try:
-            await self.push_screen(screen)
+            await self.push_screen(screen, done)
         finally:
             self.state.guard.opened()
+
+    async def open_why(self, device_id: str) -> None:
+        """Show what holds a device's rungs."""
+        await self._open(WhyScreen(self.state, self.service.desk, device_id))
+
+    async def open_audit(self) -> None:
+        """Show what was ordered."""
+        await self._open(AuditScreen(self.state, self.service.desk))
+
+    async def _why_selected(self) -> None:
+        for device_id in self._devices_here()[:1]:
+            await self.open_why(device_id)
+
+    # Orders.
+
+    def _devices_here(self, *, marked: bool = False) -> list[str]:
+        """Return the device that is shown or under the cursor; `marked`: or those marked instead."""
+        screen = self.screen
+        if isinstance(screen, DeviceScreen | WhyScreen):
+            return [screen.device_id]
+        if not isinstance(screen, FleetScreen):
+            return []
+        marks = screen.table.marks if marked else set()
+        if marks:
+            return [name for name in self.state.store.ids() if name in marks]
+        return [screen.table.selected.id] if screen.table.selected is not None else []
+
+    async def _ask_here(self, kind: OrderKind) -> None:
+        await self.ask_order(OrderRequest(kind))
+
+    async def ask_order(self, request: OrderRequest) -> None:
+        """Let an order be confirmed; without devices in it, for those marked or at hand."""
+        devices = request.devices or tuple(self._devices_here(marked=True))
+        if devices:
+            screen = ConfirmScreen(self.state, replace(request, devices=devices))
+            await self._open(screen, self._decided)
+
+    def _decided(self, given: Given | None) -> None:
+        if given is not None:
+            work = ordering.give(*given, self.service.desk, self.state, self.tick)
+            self.run_worker(work, group="orders", exit_on_error=False)
 
     async def show_fleet(self, text: str | None) -> None:
         """Go back to the fleet, with another filter if one is given."""
@@ -249,6 +313,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         assert isinstance(screen, ConsoleScreen), "only these have a prompt"
         try:
             command = commands.parse(event.line, self.state.store.ids())
+            self._check_devices(command)
             if command is not None and command.verb in ("fleet", "filter"):
                 filters.parse(command.argument)
         except (CommandError, FilterError) as error:
@@ -258,6 +323,14 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         if command is not None:
             await self._run(command)
 
+    def _check_devices(self, command: Command | None) -> None:
+        """Refuse a command about a device where none is named, marked or at hand."""
+        if command is None or not (command.order or command.verb == "why"):
+            return
+        named = command.order.devices if command.order else command.argument
+        if not named and not self._devices_here(marked=True):
+            raise CommandError(f":{command.verb} on which device?", hint="name the devices")
+
     async def _run(self, command: Command) -> None:
         if command.verb == "device":
             await self.open_device(command.argument)
@@ -265,6 +338,13 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             await self.show_fleet(command.argument or None)
         elif command.verb == "filter":
             await self.show_fleet(command.argument)
+        elif command.order is not None:
+            await self.ask_order(command.order)
+        elif command.verb == "why":
+            for device_id in [command.argument] if command.argument else self._devices_here()[:1]:
+                await self.open_why(device_id)
+        elif command.verb == "audit":
+            await self.open_audit()
         elif command.verb == "help":
             await self.open_help()
         else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui.chart_marks import Mark, overlay
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line
 from edgeconsole.tui.scales import Limit, Scale, Series, tick_label
@@ -198,6 +199,7 @@ def chart(
     size: tuple[int, int],
     *,
     glyphs: Glyphs,
+    marks: Sequence[Mark] = (),
 ) -> list[Line]:
     """Draw a chart with its axes into `size` (width, height) cells; the last line is the time."""
     width, height = size
@@ -208,7 +210,10 @@ def chart(
     for tick in scale.ticks():
         labels.setdefault(row_of(tick, scale, rows), tick_label(tick, scale.step))
     gutter = max(map(len, labels.values())) + 1
-    body = plot(series, limits, scale, window, (max(1, width - gutter), rows), glyphs=glyphs)
+    inner = max(1, width - gutter)
+    body = plot(series, limits, scale, window, (inner, rows), glyphs=glyphs)
+    if marks:
+        body[0] = overlay(body[0], marks, window.until, window.seconds, inner)
     lines: list[Line] = [()] * (height - 1 - rows)
     for y, line in enumerate(body):
         label = labels.get(y)

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.store import DeviceView, Point
+from edgeconsole.protocol.telemetry import DeviceEvent
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.chart_geometry import Window, chart
+from edgeconsole.tui.chart_marks import Mark
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, crop
 from edgeconsole.tui.scales import Limit, Series, scale_for
@@ -32,6 +35,8 @@ class ChartSpec:
     """What to say when there is nothing to draw."""
     most: float = math.inf
     """What no value exceeds."""
+    marks: tuple[Mark, ...] = ()
+    """Decisions, at the time they were made."""
 
 
 def window_for(points: Sequence[Point], now: float) -> Window:
@@ -44,7 +49,34 @@ def _series(role: str, points: Sequence[Point], read: Callable[[Point], float | 
     return Series(role, tuple((point.at, read(point)) for point in points))
 
 
-def latency(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+def marks(
+    view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
+) -> tuple[Mark, ...]:
+    """Return the marks of a device's transitions, on the clock of the chart, oldest first.
+
+    The device's clock may be wrong: its latest sample tells how late it is there.
+    """
+    if view.sample is None or view.age_s is None:
+        return ()
+    behind_s = now - view.age_s - view.sample.time_unix_s
+    found: list[Mark] = []
+    for event in reversed(newest_first):
+        moved = event.transition
+        if moved is not None:
+            down = moved.after.depth > moved.before.depth
+            level = Level.FAILSAFE if down else Level.OK
+            found.append(
+                Mark(
+                    moved.time_unix_s + behind_s,
+                    glyphs.shapes[level],
+                    moved.after.value,
+                    "failsafe" if down else "ok",
+                )
+            )
+    return tuple(found)
+
+
+def latency(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()) -> ChartSpec:
     """Return the chart of p50, p95 and p99 against the deadline."""
     title: Line = (("latency ms  ", "text"), ("p50 ", "low"), ("p95 ", "mid"), ("p99", "high"))
     limits: tuple[Limit, ...] = ()
@@ -57,7 +89,7 @@ def latency(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
         _series("mid", points, lambda point: point.p95_ms),
         _series("high", points, lambda point: point.p99_ms),
     )
-    return ChartSpec(title, series, limits, 0.0, 0.01, 1.5, "no answers in this time")
+    return ChartSpec(title, series, limits, 0.0, 0.01, 1.5, "no answers in this time", marks=marks)
 
 
 def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
@@ -121,5 +153,13 @@ def draw(spec: ChartSpec, window: Window, size: tuple[int, int], glyphs: Glyphs)
         reach=spec.reach,
         most=spec.most,
     )
-    body = chart(spec.series, spec.limits, scale, window, (width, body_height), glyphs=glyphs)
+    body = chart(
+        spec.series,
+        spec.limits,
+        scale,
+        window,
+        (width, body_height),
+        glyphs=glyphs,
+        marks=spec.marks,
+    )
     return [crop(spec.title, width), *body]

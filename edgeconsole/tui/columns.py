@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Final
 
 from edgeconsole.fleet.levels import WARN_BUDGET, Freshness, Level
+from edgeconsole.fleet.routes import answering
 from edgeconsole.fleet.store import DeviceView
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.filter import rate_of
@@ -101,6 +102,13 @@ def active_text(view: DeviceView) -> str:
     return fmt.escape(f"{view.active.model}/{view.active.variant}")
 
 
+def _active(view: DeviceView) -> Run:
+    """Return who answers: the active model, or the rung that stands in for it."""
+    if view.route is None:
+        return active_text(view), "text"
+    return fmt.escape(answering(view.route)), "failsafe"
+
+
 def _state_key(view: DeviceView) -> float:
     # Worst level first; within a level, the one nearest to its deadline.
     return -(int(view.level) - min(view.budget or 0.0, 1e6) / 1e7)
@@ -137,7 +145,7 @@ COLUMNS: Final = (
         11,
         26,
         6,
-        lambda view: (active_text(view), "text"),
+        _active,
         lambda view: active_text(view) if view.active else None,
         False,
         False,

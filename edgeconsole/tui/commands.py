@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edgeconsole.errors import EdgeConsoleError
+from edgeconsole.tui import order_words
+from edgeconsole.tui.command_error import CommandError, nearest
+from edgeconsole.tui.order_words import OrderRequest, known_device
 
-
-class CommandError(EdgeConsoleError):
-    """A command line cannot be understood; the message names the nearest that can."""
+__all__ = ["VERBS", "Command", "CommandError", "Verb", "complete", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Verb:
     usage: str
     title: str
     takes: str = ""
-    """`device`, `filter` or nothing."""
+    """`device`, `filter`, `order` or nothing."""
     required: bool = False
 
 
@@ -30,10 +29,16 @@ VERBS: Final = (
     Verb("device", "device NAME", "open a device", takes="device", required=True),
     Verb("fleet", "fleet [FILTER]", "show the fleet, filtered", takes="filter"),
     Verb("filter", "filter [FILTER]", "filter; without terms, clear", takes="filter"),
+    Verb("why", "why [DEVICE]", "what holds its rungs", takes="device"),
+    Verb("failsafe", "failsafe on|off …", "force the failsafe", takes="order"),
+    Verb("fallback", "fallback on|off …", "force the fallback model", takes="order"),
+    Verb("maintenance", "maintenance on|off", "drain, then refuse", takes="order"),
+    Verb("release", "release …", "end what was forced", takes="order"),
+    Verb("audit", "audit", "what was ordered, and its outcome"),
     Verb("help", "help", "show the help"),
     Verb("q", "q", "quit"),
 )
-"""Every command of this release."""
+"""Every command of this release. Orders take `[DEVICE…] --model M --for 30m --reason …`."""
 
 _ALIASES: Final = {"quit": "q", "d": "device", "f": "fleet"}
 
@@ -44,6 +49,8 @@ class Command:
 
     verb: str
     argument: str = ""
+    order: OrderRequest | None = None
+    """What is ordered, if the verb is an order."""
 
 
 def parse(line: str, devices: Sequence[str]) -> Command | None:
@@ -56,32 +63,16 @@ def parse(line: str, devices: Sequence[str]) -> Command | None:
     verb = next((verb for verb in VERBS if verb.name == name), None)
     if verb is None:
         names = [*(verb.name for verb in VERBS), *_ALIASES]
-        raise CommandError(f"no command {words[0]!r}", hint=_nearest(name, names))
+        raise CommandError(f"no command {words[0]!r}", hint=nearest(name, names))
     if verb.required and not argument:
         raise CommandError(f":{verb.name} needs a name", hint=f":{verb.usage}")
     if argument and not verb.takes:
         raise CommandError(f":{verb.name} takes nothing after it")
-    if verb.takes == "device":
-        argument = _device(argument, devices)
+    if verb.takes == "order":
+        return Command(verb.name, argument, order_words.parse_order(name, argument, devices))
+    if verb.takes == "device" and argument:
+        argument = known_device(argument, devices)
     return Command(verb.name, argument)
-
-
-def _device(wanted: str, devices: Sequence[str]) -> str:
-    if wanted in devices:
-        return wanted
-    folded = [name for name in devices if name.casefold() == wanted.casefold()]
-    if len(folded) == 1:
-        return folded[0]
-    raise CommandError(f"no device {wanted!r}", hint=_nearest(wanted, devices))
-
-
-def _nearest(wanted: str, names: Sequence[str]) -> str:
-    """Name the closest choice; without one, some of the choices."""
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}?"
-    shown = ", ".join(names[:5])
-    return f"there are {shown}{', …' if len(names) > 5 else ''}" if shown else ""
 
 
 def complete(line: str, devices: Sequence[str]) -> str | None:
@@ -94,11 +85,16 @@ def complete(line: str, devices: Sequence[str]) -> str | None:
         ending = " " if fits[0].takes else ""
         done = fits[0].name + ending
         return done if len(done) > len(line) else None
-    verb = _ALIASES.get(name.casefold(), name.casefold())
-    if verb != "device" or not argument.strip():
+    folded_name = _ALIASES.get(name.casefold(), name.casefold())
+    verb = next((verb for verb in VERBS if verb.name == folded_name), None)
+    if verb is None or verb.takes not in ("device", "order") or not argument.strip():
         return None
-    folded = argument.casefold()
+    before, gap, word = argument.rpartition(" ") if verb.takes == "order" else ("", "", argument)
+    if not word or (verb.takes == "order" and not gap and folded_name != "release"):
+        # What follows the verb itself is on or off.
+        return None
+    folded = word.casefold()
     fits_device = sorted(each for each in devices if each.casefold().startswith(folded))
     if not fits_device or fits_device[0].casefold() == folded:
         return None
-    return f"{name} {fits_device[0]}"
+    return f"{name} {before}{gap}{fits_device[0]}"

@@ -40,6 +40,7 @@ WORDS: Final[dict[str, Callable[[DeviceView], str | None]]] = {
     "variant": lambda view: view.active.variant if view.active else None,
     "version": lambda view: view.active.version if view.active else None,
     "class": lambda view: view.hello.device.device_class if view.hello else None,
+    "rung": lambda view: view.route.rung.value if view.route else None,
     "link": lambda view: view.link.value,
     "seen": lambda view: view.freshness.value,
 }

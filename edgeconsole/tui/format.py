@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -145,6 +146,17 @@ def clock(seconds: float) -> str:
     """Return a running time as `mm:ss`."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     return f"{minutes:02d}:{rest:02d}"
+
+
+def time_of_day(unix_s: float, wall: datetime) -> str:
+    """Return a time of day in the zone of `wall`; with the date if it is not near."""
+    try:
+        moment = datetime.fromtimestamp(unix_s, tz=wall.tzinfo)
+    except (OverflowError, OSError, ValueError):
+        return "--:--:--"
+    if moment.date() == wall.date() or abs(wall - moment) < timedelta(hours=12):
+        return moment.strftime("%H:%M:%S")
+    return moment.strftime("%d %b %H:%M")
 
 
 def seen(freshness: Freshness, age_s: float | None) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from edgeconsole.fleet.levels import Freshness, Level
 from edgeconsole.fleet.store import DeviceView, FleetStore, Point
 from edgeconsole.protocol.telemetry import DeviceEvent, Quality
+from edgeconsole.tui import format as fmt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,7 @@ class Frame:
 
     def time_of(self, unix_s: float) -> str:
         """Return a device's time of day, in the console's zone; with the date if not today."""
-        try:
-            moment = datetime.fromtimestamp(unix_s, tz=self.wall.tzinfo)
-        except (OverflowError, OSError, ValueError):
-            return "--:--:--"
-        if moment.date() == self.wall.date() or abs(self.wall - moment) < timedelta(hours=12):
-            return moment.strftime("%H:%M:%S")
-        return moment.strftime("%d %b %H:%M")
+        return fmt.time_of_day(unix_s, self.wall)
 
 
 def take(store: FleetStore, wall: datetime) -> Frame:

@@ -53,6 +53,10 @@ def _title(view: DeviceView, width: int, glyphs: Glyphs) -> Line:
 
 
 def _why(view: DeviceView, width: int) -> Line:
+    if view.orders:
+        order = view.orders[0]
+        text = f"{order.outcome.value}: {order.order.line}"
+        return ((fmt.cut(fmt.escape(text), width), "warn"),)
     return ((fmt.cut(fmt.escape(view.level_reason), width), "text"),)
 
 
@@ -80,7 +84,8 @@ def side(
     window = charts.window_for(points, frame.at)
     each = min(14, max(6, (size[1] - 3 - _EVENTS - 3) // 2))
     graphs: list[Line] = []
-    for spec in (charts.latency(view, points), charts.temperature(view, points)):
+    marks = charts.marks(view, events, frame.at, glyphs)
+    for spec in (charts.latency(view, points, marks), charts.temperature(view, points)):
         graphs += [*charts.draw(spec, window, (inner, each), glyphs), ()]
     lines = [_title(view, inner, glyphs), _why(view, inner), ()]
     lines += device_lines.quiet(graphs, row_role(view))
@@ -104,9 +109,10 @@ def lower(
     window = charts.window_for(points, frame.at)
     half = (width - 4) // 2
     each = height - 2 - _EVENTS
+    marks = charts.marks(view, events, frame.at, glyphs)
     blocks = [
         (charts.draw(spec, window, (half, each), glyphs), half)
-        for spec in (charts.latency(view, points), charts.temperature(view, points))
+        for spec in (charts.latency(view, points, marks), charts.temperature(view, points))
     ]
     title = join([_title(view, width - 2, glyphs), _why(view, width - 2)], "   ")
     graphs: list[Line] = [((" ", "text"), *line) for line in beside(blocks)]

@@ -1,10 +1,34 @@
-"""What the console needs from the rest: a store that somebody keeps filled."""
+"""What the console needs from the rest: a store that somebody keeps filled, and who takes orders."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from edgeconsole.fleet.explanation import Explanation
+from edgeconsole.fleet.order_book import AuditRow
+from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import FleetStore
+
+
+class OrderDesk(Protocol):
+    """Takes orders to devices and knows what became of them; all methods raise `StoreError`."""
+
+    async def order(self, intent: Intent, device_ids: Sequence[str]) -> None:
+        """Write an intent down for some devices, and send it to those that can be reached."""
+        ...
+
+    async def standings(self, command_id: str) -> list[Standing]:
+        """Return how far the orders of one intent have come."""
+        ...
+
+    async def audit(self, limit: int = 200) -> list[AuditRow]:
+        """Return the latest rows of the audit, newest first."""
+        ...
+
+    async def explain(self, device_id: str) -> Explanation:
+        """Return why a device answers as it does."""
+        ...
 
 
 class ConsoleService(Protocol):
@@ -13,6 +37,16 @@ class ConsoleService(Protocol):
     @property
     def store(self) -> FleetStore:
         """The store the screens read."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """What a person should know that it cannot do at the moment; empty: nothing."""
+        ...
+
+    @property
+    def desk(self) -> OrderDesk:
+        """Who takes orders."""
         ...
 
     async def start(self) -> None:

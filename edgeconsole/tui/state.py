@@ -17,6 +17,8 @@ from edgeconsole.tui.glyphs import Glyphs
 
 LEAST_HZ: Final = 1.0
 MOST_HZ: Final = 10.0
+TELL_S: Final = 15.0
+"""How long the outcome of an order stays in the crumb line."""
 
 
 def now() -> datetime:
@@ -39,6 +41,11 @@ class ConsoleState:
     paused_at: float | None = None
     notice: str = ""
     """What went wrong with the console itself; stays until it is mended."""
+    problem: str = ""
+    """What the service cannot do at the moment."""
+    told: str = ""
+    """What became of the latest order; shown for a while."""
+    told_until: float = 0.0
     guard: TypeAheadGuard = field(default_factory=TypeAheadGuard)
     frame: Frame = field(init=False)
 
@@ -65,6 +72,15 @@ class ConsoleState:
     def change_rate(self, step: float) -> None:
         """Refresh more or less often, within bounds."""
         self.refresh_hz = min(MOST_HZ, max(LEAST_HZ, self.refresh_hz + step))
+
+    def tell(self, text: str) -> None:
+        """Say what became of an order."""
+        self.told, self.told_until = text, self.store.clock() + TELL_S
+
+    @property
+    def telling(self) -> str:
+        """What is to be told now; empty: nothing."""
+        return self.told if self.store.clock() < self.told_until else ""
 
     def rows(self) -> list[DeviceView]:
         """Return the devices on show, in order."""

@@ -19,6 +19,7 @@ KEYS = [
     *("id", "site", "url", "level", "reason", "freshness", "age_s", "link", "link_reason", "state"),
     *("model", "version", "variant", "deadline_ms", "p50_ms", "p95_ms", "p99_ms", "rate_per_s"),
     *("temp_c", "power_w", "cpu_percent", "memory_percent", "uptime_s", "models"),
+    *("routes", "orders_waiting"),
 ]
 """What scripts may rely on."""
 
@@ -148,6 +149,8 @@ def test_json_of_a_device_that_was_heard(run: Any, capsys: pytest.CaptureFixture
         "cpu_percent": 3.0,
         "memory_percent": 40.0,
         "uptime_s": 61.3,
+        "routes": [],
+        "orders_waiting": [],
     }
 
 
@@ -168,6 +171,8 @@ def test_json_of_a_device_never_heard_of(run: Any, capsys: pytest.CaptureFixture
         "temp_c": {"unit": "°C"},
         "power_w": {"unit": "W"},
         "models": [],
+        "routes": [],
+        "orders_waiting": [],
     }
 
 

@@ -12,9 +12,23 @@ import pytest
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.inventory import Inventory, load_inventory
+from edgeconsole.fleet.orders import Intent, OrderKind, Outcome
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.fleet.store import LinkState
-from edgeconsole.protocol.control import EventPush, SamplePush
+from edgeconsole.protocol.control import (
+    Command,
+    Done,
+    EventPush,
+    Explain,
+    ExplainReply,
+    Failed,
+    Force,
+    GetStatus,
+    SamplePush,
+    StatusReply,
+)
+from edgeconsole.protocol.failsafe import RouteConditions, Transition
+from edgeconsole.protocol.inference import Rung
 
 Make = Callable[..., Any]
 
@@ -61,9 +75,9 @@ async def test_stopping_ends_every_task(tmp_path: Path, small_agent: Any) -> Non
         async with service:
             await asyncio.wait_for(small_agent.subscribed.get(), 10)
             names = {task.get_name() for task in asyncio.all_tasks()}
-            assert {"history", "link a"} <= names
+            assert {"history", "orders", "link a"} <= names
         names = {task.get_name() for task in asyncio.all_tasks()}
-        assert not {"history", "link a"} & names
+        assert not {"history", "orders", "link a"} & names
         assert not service.history.is_open
 
 
@@ -77,3 +91,84 @@ async def test_an_unusable_history_is_said_before_anything_starts(
         with pytest.raises(StoreError):
             await service.start()
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("link")]
+
+
+MOVED = Transition("digits", Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 1_750_000_001.0)
+
+
+async def test_an_order_goes_from_the_console_to_the_device(
+    tmp_path: Path, small_agent: Any, eventually: Make
+) -> None:
+    """Ordered while the device is away it waits, is seen to wait, and goes out at the next contact."""
+    heard: list[Force] = []
+
+    def answer(command: Command) -> list[Any] | None:
+        if not isinstance(command, Force):
+            return None
+        heard.append(command)
+        return [Done(command.id, "forced")]
+
+    small_agent.answer = answer
+    async with small_agent:
+        fleet = inventory(tmp_path, small_agent)
+    intent = Intent("c" * 32, OrderKind.FAILSAFE_ON, "kim@desk", reason="smoke")
+    async with FleetService(fleet) as service:
+        await service.order(intent, ["a"])
+        (view,) = service.store.devices()
+        assert [each.outcome for each in view.orders] == [Outcome.QUEUED]
+    async with small_agent, FleetService(fleet) as service:
+        await eventually(lambda: len(heard) == 1)
+        assert heard[0].command_id == intent.command_id
+
+        async def done() -> bool:
+            (standing,) = await service.standings(intent.command_id)
+            return standing.outcome is Outcome.ACKNOWLEDGED and standing.detail == "forced"
+
+        await eventually(done)
+        await eventually(lambda: service.store.devices()[0].orders == ())
+        assert [row.outcome.value for row in await service.audit(9)] == [
+            "acknowledged",
+            "sent",
+            "queued",
+        ]
+
+
+async def test_why_is_asked_of_the_device_and_else_found_in_the_history(
+    tmp_path: Path, small_agent: Any, make_event: Make, make_sample: Make, eventually: Make
+) -> None:
+    """While the device is there it explains itself; when it is gone its transitions are still known."""
+    conditions = RouteConditions("digits", Rung.FALLBACK, ())
+
+    def answer(command: Command) -> list[Any] | None:
+        if isinstance(command, Explain):
+            return [ExplainReply(command.id, (MOVED,), (conditions,))]
+        return [StatusReply(command.id, make_sample())] if isinstance(command, GetStatus) else None
+
+    small_agent.answer = answer
+    small_agent.pushes = [EventPush(make_event(5, transition=MOVED))]
+    async with small_agent:
+        fleet = inventory(tmp_path, small_agent)
+        async with FleetService(fleet) as service:
+            await eventually(lambda: len(service.store.events("a")) == 1)
+            said = await service.explain("a")
+            assert (said.live, said.transitions, said.conditions) == (True, (MOVED,), (conditions,))
+    async with FleetService(fleet) as service:
+        await eventually(lambda: service.store.devices()[0].link is LinkState.WAITING)
+        found = await service.explain("a")
+        assert (found.live, found.transitions, found.conditions) == (False, (MOVED,), ())
+        assert "cannot be reached" in found.note
+
+
+async def test_an_agent_from_before_the_ladder_is_explained_from_the_history(
+    tmp_path: Path, small_agent: Any, eventually: Make
+) -> None:
+    """What an old agent cannot say is said to be so, and costs nothing else."""
+    small_agent.answer = lambda command: (
+        [Failed(command.id, "MALFORMED", "not a valid command", "")]
+        if isinstance(command, Explain)
+        else None
+    )
+    async with small_agent, FleetService(inventory(tmp_path, small_agent)) as service:
+        await eventually(lambda: service.links.get("a") is not None)
+        found = await service.explain("a")
+        assert (found.live, found.note) == (False, "not a valid command")

@@ -12,11 +12,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet import history as module
-from edgeconsole.fleet.history import KEEP_S, SCHEMA_VERSION, History
+from edgeconsole.fleet.database import SCHEMA_VERSION
+from edgeconsole.fleet.history import KEEP_S, History
+from edgeconsole.protocol.failsafe import Condition, Transition
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample, Quality, Reading
 
 MakeSample = Callable[..., DeviceSample]
@@ -267,8 +271,6 @@ def test_kill_loses_nothing_that_was_flushed(
     path: Path, make_sample: MakeSample, make_event: MakeEvent, after: int
 ) -> None:
     """`kill -9` in the middle of writing leaves a database with every confirmed row in it."""
-    import msgspec
-
     sample, event = (msgspec.json.encode(each).decode() for each in (make_sample(), make_event()))
     command = [sys.executable, "-c", WRITER, str(path), sample, event]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -335,6 +337,69 @@ async def test_recent_events_are_the_latest_oldest_first(
     assert await history.recent_events("a", 3) == events[2:]
 
 
+def moved(seq: int, model: str = "digits") -> Transition:
+    """Return a transition with its conditions."""
+    met = Condition("breaker_error_share", met=True, measured=0.6, threshold=0.5, needed_s=2.0)
+    return Transition(
+        model, Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 1_750_000_000.0 + seq, (met,)
+    )
+
+
+async def test_transitions_are_kept_with_their_conditions(
+    history: History, make_event: MakeEvent
+) -> None:
+    """What came as an event is found again by device and model, newest first, and in its event."""
+    history.add_event("a", make_event(1))
+    for seq, model in ((2, "digits"), (3, "cats"), (4, "digits")):
+        history.add_event("a", make_event(seq, transition=moved(seq, model)))
+    history.add_event("b", make_event(5, transition=moved(5)))
+    await history.flush()
+    assert await history.transitions("a", "digits", 9) == [moved(4), moved(2)]
+    assert await history.transitions("a", "", 2) == [moved(4), moved(3, "cats")]
+    assert await history.transitions("c", "", 9) == []
+    events = await history.recent_events("a", 9)
+    assert [each.transition for each in events] == [None, moved(2), moved(3, "cats"), moved(4)]
+
+
+async def test_a_transition_of_the_future_is_passed_over(
+    history: History, path: Path, make_event: MakeEvent
+) -> None:
+    """A rung that this program does not know costs that transition and nothing else."""
+    for seq in (1, 2):
+        history.add_event("a", make_event(seq, transition=moved(seq)))
+    await history.flush()
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(
+            "UPDATE transition SET detail = replace(detail, 'fallback', 'cellar') WHERE seq = 1"
+        )
+    database.close()
+    assert await history.transitions("a", "", 9) == [moved(2)]
+    events = await history.recent_events("a", 9)
+    assert [each.transition for each in events] == [None, moved(2)]
+
+
+async def test_a_history_from_before_the_ladder_is_taken_over(
+    path: Path, make_event: MakeEvent
+) -> None:
+    """Tables of version 1 keep their rows and get the new tables beside them."""
+    history = History(path)
+    await history.open()
+    history.add_event("a", make_event(1))
+    await history.close()
+    old = sqlite3.connect(path)
+    for table in ("transition", "device_order", "audit"):
+        old.execute(f"DROP TABLE {table}")
+    old.execute("PRAGMA user_version=1")
+    old.close()
+    await history.open()
+    history.add_event("a", make_event(2, transition=moved(2)))
+    await history.flush()
+    events = await history.recent_events("a", 9)
+    assert [each.transition for each in events] == [None, moved(2)]
+    await history.close()
+
+
 async def test_old_rows_are_pruned(
     history: History, make_sample: MakeSample, make_event: MakeEvent
 ) -> None:
@@ -342,11 +407,16 @@ async def test_old_rows_are_pruned(
     now_s = time.time()
     for seq, at in ((1, now_s - KEEP_S - 60), (2, now_s - KEEP_S + 60), (3, now_s)):
         history.add_sample("a", make_sample(seq, time_unix_s=at))
-        history.add_event("a", make_event(seq, time_unix_s=at))
+        transition = msgspec.structs.replace(moved(seq), time_unix_s=at)
+        history.add_event("a", make_event(seq, time_unix_s=at, transition=transition))
     await history.flush()
     await history._prune()
     assert await history.rows() == 2
     assert [event.seq for event in await history.recent_events("a", 9)] == [2, 3]
+    assert [each.time_unix_s for each in await history.transitions("a", "", 9)] == [
+        now_s,
+        now_s - KEEP_S + 60,
+    ]
 
 
 async def test_a_prune_that_fails_is_reported(history: History, path: Path) -> None:

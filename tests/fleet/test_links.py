@@ -12,6 +12,7 @@ import pytest
 from edgeconsole.errors import AuthError
 from edgeconsole.fleet import links
 from edgeconsole.fleet.links import DeviceLink
+from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore, LinkState
 from edgeconsole.protocol.control import Command, EventPush, Failed, SamplePush, Subscribe
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
@@ -73,7 +74,7 @@ async def follow(
     """Run a link that tries again at once."""
     device = FleetDevice("a", url)
     store, heard = Watched(FleetSpec(devices=(device,))), Heard()
-    link = DeviceLink(device, token, store, heard)
+    link = DeviceLink(device, token, store, heard, OpenLinks().through)
     link._backoff = Backoff(first_s=0.002, most_s=0.01)
     task = asyncio.create_task(link.run())
     try:

@@ -132,6 +132,54 @@ def test_keys_behind_an_opening_screen_change_nothing(start: Start, probe: Path)
     assert not probe.exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "behind"),
+    [
+        pytest.param("F", "YYYY", id="yes"),
+        pytest.param("F", "\t\t\t\rYY", id="the button"),
+        pytest.param("B", "smoke\tY\r", id="text"),
+        pytest.param("R", "\t\t\rY", id="release"),
+        pytest.param("F", "x" * 400 + "\t\t\t\rY", id="a flood"),
+    ],
+)
+def test_nothing_typed_ahead_gives_an_order(
+    start: Start, probe: Path, key: str, behind: str
+) -> None:
+    """`F` and whatever follows, written at once: however it looks, nobody has read the dialog."""
+    terminal = start("fallen")
+    terminal.send(key + behind)
+    wait_for(terminal, lambda shown: "Esc leaves it" in shown, "the dialog")
+    terminal.send("\x1b")
+    wait_for(terminal, lambda shown: "Esc leaves it" not in shown, "the dialog gone")
+    terminal.send("q")
+    assert_left(terminal)
+    assert not probe.exists()
+
+
+def test_an_order_is_given_when_it_is_meant(start: Start, probe: Path) -> None:
+    """`F`, a look at the dialog, a reason and `Y`: so that the silence above means something."""
+    terminal = start("fallen")
+    terminal.send("F")
+    wait_for(terminal, lambda shown: ":failsafe on dock-0188 --for 30m" in shown, "the dialog")
+    terminal.send("\tsmoke in hall 2\t\t")
+    wait_for(terminal, lambda shown: "--reason 'smoke in hall 2'" in shown, "the reason")
+
+    def given(_: str) -> bool:
+        # Until the dialog has been there for a moment the key is refused.
+        terminal.send("" if probe.exists() else "Y")
+        return probe.exists()
+
+    wait_for(terminal, given, "the order")
+    assert probe.read_text() == "failsafe on dock-0188: smoke in hall 2\n"
+    wait_for(terminal, lambda shown: "failsafe on: 1 acknowledged" in shown, "the outcome")
+    terminal.send("e")
+    wait_for(terminal, lambda shown: "31 of 50 calls" in shown, "why")
+    terminal.send(":audit\r")
+    wait_for(terminal, lambda shown: "no static answer is declared" in shown, "the audit")
+    terminal.send("q")
+    assert_left(terminal)
+
+
 def test_resizing_is_live(start: Start) -> None:
     """The columns follow the window; a window too small says what is needed."""
     terminal = start()

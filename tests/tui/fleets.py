@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
+from edgeconsole.errors import StoreError
+from edgeconsole.fleet.explanation import Explanation
+from edgeconsole.fleet.order_book import AuditRow
+from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing
 from edgeconsole.fleet.store import FleetStore, LinkState
 from edgeconsole.protocol.control import HelloReply
+from edgeconsole.protocol.failsafe import (
+    BreakerPhase,
+    Condition,
+    Override,
+    OverrideKind,
+    RouteConditions,
+    RouteSample,
+    RungSample,
+    Transition,
+)
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import (
     DeviceEvent,
     DeviceSample,
@@ -50,12 +65,53 @@ class Clock:
 
 
 @dataclass
+class CannedDesk:
+    """Takes orders, and answers as told."""
+
+    given: list[tuple[Intent, tuple[str, ...]]] = field(default_factory=list)
+    outcome: Outcome = Outcome.ACKNOWLEDGED
+    detail: str = ""
+    broken: str = ""
+    rows: list[AuditRow] = field(default_factory=list)
+    said: Explanation | None = None
+
+    async def order(self, intent: Intent, device_ids: Sequence[str]) -> None:
+        """Note it."""
+        if self.broken:
+            raise StoreError(self.broken)
+        self.given.append((intent, tuple(device_ids)))
+
+    async def standings(self, command_id: str) -> list[Standing]:
+        """Say of each order what the test wants."""
+        return [
+            Standing(intent.order(name, "ws://x", WALL.timestamp()), self.outcome, self.detail)
+            for intent, devices in self.given
+            for name in devices
+            if intent.command_id == command_id
+        ]
+
+    async def audit(self, limit: int = 200) -> list[AuditRow]:
+        """Return rows."""
+        if self.broken:
+            raise StoreError(self.broken)
+        return self.rows[:limit]
+
+    async def explain(self, device_id: str) -> Explanation:
+        """Explain."""
+        if self.broken:
+            raise StoreError(self.broken)
+        return self.said or Explanation(device_id, live=False, note="nobody asked")
+
+
+@dataclass
 class CannedService:
     """A service whose store is filled already."""
 
     store: FleetStore
     started: int = 0
     stopped: int = 0
+    desk: CannedDesk = field(default_factory=CannedDesk)
+    problem: str = ""
 
     async def start(self) -> None:
         """Count."""
@@ -85,6 +141,23 @@ class Kind:
     """The state of its second model; `None`: it has none."""
     state: AgentState = AgentState.PROCESSING
     reason: str = ""
+    route: RouteSample | None = None
+    """Its ladder; by default on the primary."""
+
+
+def ladder(at: Rung = Rung.PRIMARY, **changes: object) -> RouteSample:
+    """Return a route with all its rungs."""
+    rungs = (
+        RungSample(Rung.PRIMARY, True, "", "yolo-n", "1.2.0", "int8", 187 * 2**20, 41.0, 8.1),
+        RungSample(Rung.PEER, False, "no peers yet"),
+        RungSample(Rung.FALLBACK, True, "", "tiny", "0.9.1", "int8", 61 * 2**20, 12.0, 2.2),
+        RungSample(Rung.LAST_GOOD, False, "max_age_ms is not set"),
+        RungSample(Rung.STATIC, True),
+    )
+    route = RouteSample(
+        model="yolo-n", rung=at, held_s=180.0, rungs=rungs, answers={"primary": 30_600}
+    )
+    return msgspec.structs.replace(route, **changes)
 
 
 def reading(value: float | None, unit: str, quality: Quality = Quality.MEASURED) -> Reading:
@@ -169,6 +242,7 @@ def sample(kind: Kind, share: float, seq: int, rng: random.Random) -> DeviceSamp
         connections=3,
         models=tuple(models),
         reason=kind.reason,
+        routes=(kind.route or ladder(),),
     )
 
 
@@ -333,6 +407,108 @@ def empty() -> tuple[FleetStore, Clock]:
     return FleetStore(FleetSpec(name="new"), clock), clock
 
 
+HOT: Final = Condition(
+    "breaker_error_share", True, 0.62, 0.5, "", held_s=3.2, needed_s=2.0, detail="31 of 50 calls"
+)
+COOL: Final = Condition("temperature", False, 71.0, 80.0, "°C", held_s=0.0, needed_s=10.0)
+FALLEN: Final = Transition(
+    "yolo-n",
+    Rung.PRIMARY,
+    Rung.FALLBACK,
+    "breaker_open",
+    WALL.timestamp() - 180,
+    (HOT, COOL),
+)
+RISEN: Final = Transition(
+    "yolo-n", Rung.FALLBACK, Rung.PRIMARY, "recovered", WALL.timestamp() - 400, (COOL,)
+)
+FORCED: Final = Override(
+    OverrideKind.FAILSAFE,
+    "",
+    "kim@desk",
+    "smoke in hall 2",
+    "f" * 32,
+    WALL.timestamp() - 60,
+    WALL.timestamp() + 1740,
+)
+FALLS: Final = (
+    Kind(
+        "dock-0188",
+        base_ms=12,
+        route=ladder(
+            Rung.FALLBACK,
+            cause="breaker_open",
+            breaker=BreakerPhase.OPEN,
+            answers={"primary": 30_600, "fallback": 1_204},
+            hedged_total=33,
+            late_dropped_total=31,
+            transitions_last_hour=3,
+        ),
+    ),
+    Kind(
+        "line-0056",
+        site="nantes",
+        route=ladder(Rung.STATIC, cause="operator", override=FORCED, held_s=60.0),
+    ),
+    Kind("cart-0001"),
+    Kind("cart-0002"),
+    Kind("gate-0020", site="nantes"),
+)
+
+
+def fallen(seconds: int = 600) -> tuple[FleetStore, Clock]:
+    """Return five devices: one on its fallback, one forced, two fine, one away with an order queued."""
+    store, clock = lab(seconds, FALLS)
+    for seq, transition in ((20, RISEN), (21, FALLEN)):
+        ago_s = WALL.timestamp() - transition.time_unix_s
+        said = f"yolo-n: {transition.before.value} → {transition.after.value}"
+        moved = event("dock-0188", seq, ago_s, Severity.WARNING, kind="rung_changed", message=said)
+        store.add_event("dock-0188", msgspec.structs.replace(moved, transition=transition))
+    intent = Intent("c" * 32, OrderKind.FAILSAFE_ON, "kim@desk", reason="smoke in hall 2")
+    url = next(each.url for each in store.spec.devices if each.id == "gate-0020")
+    order = intent.order("gate-0020", url, WALL.timestamp() - 60)
+    store.set_orders("gate-0020", (Standing(order, Outcome.QUEUED),))
+    return store, clock
+
+
+def explained() -> Explanation:
+    """Return why the first of them fell."""
+    assert FALLS[0].route is not None
+    return Explanation(
+        "dock-0188",
+        live=True,
+        routes=(FALLS[0].route,),
+        conditions=(RouteConditions("yolo-n", Rung.FALLBACK, (HOT, COOL)),),
+        transitions=(FALLEN, RISEN),
+    )
+
+
+def audited() -> list[AuditRow]:
+    """Return an audit with every outcome, newest first."""
+    story = (
+        ("gate-0020", Outcome.QUEUED, ""),
+        ("cart-0002", Outcome.REFUSED, "no static answer is declared for yolo-n"),
+        ("line-0056", Outcome.ACKNOWLEDGED, "failsafe until 15:02:10"),
+        ("line-0056", Outcome.SENT, ""),
+        ("gate-0021", Outcome.EXPIRED, "the device was not reached in time"),
+    )
+    return [
+        AuditRow(
+            place=9 - place,
+            time_unix_s=WALL.timestamp() - 60 * place,
+            actor="kim@desk",
+            device_id=device,
+            line=f"failsafe on {device} --for 30m --reason 'smoke in hall 2'",
+            reason="smoke in hall 2",
+            hold_s=1800.0,
+            command_id="c" * 32,
+            outcome=outcome,
+            detail=detail,
+        )
+        for place, (device, outcome, detail) in enumerate(story)
+    ]
+
+
 def many(count: int = 1_000, seconds: int = 3) -> tuple[FleetStore, Clock]:
     """Return a large fleet with a few faults."""
     rng = random.Random(11)
@@ -400,10 +576,51 @@ def hostile() -> tuple[FleetStore, Clock]:
             models=models,
             temp_c=unknown,
             power_w=unknown,
+            routes=(hostile_route(text),),
         )
         store.add_sample(text, heard)
-        store.add_event(text, event(text, 1, 5, Severity.CRITICAL, kind=text, message=text))
+        happened = event(text, 1, 5, Severity.CRITICAL, kind=text, message=text)
+        moved = hostile_explanation(text).transitions[0]
+        store.add_event(text, msgspec.structs.replace(happened, transition=moved))
+        intent = Intent(text, OrderKind.FAILSAFE_ON, text, text, text)
+        url = next(each.url for each in fleet.devices if each.id == text)
+        order = intent.order(text, url, WALL.timestamp())
+        store.set_orders(text, (Standing(order, Outcome.QUEUED, text),))
     return store, clock
+
+
+def hostile_route(text: str) -> RouteSample:
+    """Return a route of which every text is this one."""
+    override = Override(OverrideKind.FAILSAFE, text, text, text, text, 1.0, 1e11)
+    rungs = (
+        RungSample(Rung.FALLBACK, True, text, text, text, text),
+        RungSample(Rung.STATIC, False, text),
+    )
+    return RouteSample(
+        text, Rung.FALLBACK, 1e11, text, text, override, True, text, rungs=rungs, answers={text: 9}
+    )
+
+
+def hostile_explanation(text: str) -> Explanation:
+    """Return an explanation of which every text is this one."""
+    condition = Condition(text, True, 1e300, float("-inf"), text, 1e11, 1e11, text)
+    moved = Transition(text, Rung.PRIMARY, Rung.STOP, text, 1e11, (condition,), text, text)
+    return Explanation(
+        text,
+        live=False,
+        note=text,
+        routes=(hostile_route(text),),
+        conditions=(RouteConditions(text, Rung.STOP, (condition,)),),
+        transitions=(moved,),
+    )
+
+
+def hostile_rows() -> list[AuditRow]:
+    """Return an audit of hostile texts."""
+    return [
+        AuditRow(place, 1e11, text, text, text, text, 1e9, text, Outcome.REFUSED, text)
+        for place, text in enumerate(HOSTILE)
+    ]
 
 
 def _plain_hello() -> HelloReply:

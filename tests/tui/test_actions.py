@@ -23,9 +23,17 @@ def danger(*keys: str, typing: bool = False) -> Action:
     return Action("stop", keys, "stop it", MAIN, "Danger", danger=Danger.STOP, typing=typing)
 
 
-def test_this_release_changes_no_device() -> None:
-    """No key of this release is dangerous."""
-    assert all(action.danger is Danger.NONE for action in ACTIONS)
+def test_what_changes_a_device() -> None:
+    """These keys and no others: each opens a dialog, and one in it gives the order."""
+    dangerous = {
+        action.keys[0]: action.danger for action in ACTIONS if action.danger is not Danger.NONE
+    }
+    assert dangerous == {
+        "F": Danger.STOP,
+        "B": Danger.CHANGE,
+        "R": Danger.CHANGE,
+        "Y": Danger.STOP,
+    }
 
 
 @pytest.mark.parametrize("key", ["x", "ctrl+x", "f5", "1"])
@@ -81,8 +89,24 @@ def test_the_registry_decides() -> None:
 def test_the_footer_starts_with_what_matters() -> None:
     """The footer is in its own order, and only has what the screen can do."""
     fleet = [action.id for action in ActionRegistry().footer(FLEET)]
-    assert fleet[:3] == ["open", "command", "filter"]
+    assert fleet[:6] == ["open", "failsafe", "command", "why", "filter", "help"]
     assert "open" not in [action.id for action in ActionRegistry().footer(DEVICE)]
+
+
+def test_a_key_counts_from_when_it_was_pressed() -> None:
+    """Keys typed before the screen was there stay too early, however long their turn takes."""
+    now = 100.0
+    guard = TypeAheadGuard(lambda: now)
+    guard.close()
+    guard.opened()
+    now += 60
+    guard.pressed(100.0 + SETTLE_S - 0.01)
+    assert not guard.settled
+    guard.pressed(100.0 + SETTLE_S)
+    assert guard.settled
+    guard.changed()
+    guard.pressed(1e9)
+    assert not guard.settled
 
 
 def test_the_guard_settles_after_the_screen_is_there() -> None:

@@ -9,6 +9,7 @@ from driving import burst, make_app, picture, rows_of
 from fleets import CannedService, Clock, lab, wall_of
 
 from edgeconsole.errors import StoreError
+from edgeconsole.fleet.orders import OrderKind
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.tui.actions import (
     ACTIONS,
@@ -21,6 +22,7 @@ from edgeconsole.tui.actions import (
 )
 from edgeconsole.tui.app import EdgeConsoleApp
 from edgeconsole.tui.glyphs import ROLES
+from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
@@ -90,6 +92,22 @@ async def test_a_service_that_cannot_start_is_explained(error: Exception, part: 
     assert service.stopped == 1
 
 
+async def test_what_the_service_cannot_do_is_shown_while_it_cannot() -> None:
+    """A full disk is on the screen until it is over."""
+    store, clock = lab(5)
+    service = CannedService(store)
+    app = EdgeConsoleApp(service, wall_clock=wall_of(clock), refresh_hz=1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        service.problem = "history.db: database or disk is full"
+        app.tick()
+        await pilot.pause()
+        assert "disk is full" in picture(app)
+        service.problem = ""
+        app.tick()
+        await pilot.pause()
+        assert "disk is full" not in picture(app)
+
+
 async def test_a_service_that_hangs_does_not_hold_the_console() -> None:
     """Leaving while it still starts cancels the start."""
     cancelled: list[bool] = []
@@ -116,7 +134,10 @@ async def test_every_action_does_something_on_its_screens() -> None:
         for kind, open_screen in (
             ("fleet", None),
             ("device", lambda: app.open_device("dock-0188")),
+            ("why", lambda: app.open_why("dock-0188")),
+            ("audit", app.open_audit),
             ("help", app.open_help),
+            ("confirm", lambda: app.ask_order(OrderRequest(OrderKind.RELEASE, ("dock-0188",)))),
         ):
             if open_screen is not None:
                 await open_screen()

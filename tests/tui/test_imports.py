@@ -12,11 +12,15 @@ import edgeconsole.tui
 
 PURE = (
     "actions",
+    "audit_lines",
     "chart_geometry",
+    "chart_marks",
     "charts",
     "column_layout",
     "columns",
+    "command_error",
     "commands",
+    "confirm_lines",
     "device_lines",
     "filter",
     "format",
@@ -24,6 +28,9 @@ PURE = (
     "gauges",
     "glyphs",
     "inspector",
+    "ladder_lines",
+    "order_words",
+    "ordering",
     "runs",
     "scales",
     "service",
@@ -31,6 +38,7 @@ PURE = (
     "state",
     "summary",
     "tabular",
+    "why_lines",
 )
 
 

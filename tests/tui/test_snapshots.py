@@ -6,10 +6,23 @@ from collections.abc import Callable
 
 import pytest
 from driving import make_app
-from fleets import Clock, empty, hostile, lab, many, single, stale
+from fleets import (
+    CannedDesk,
+    Clock,
+    audited,
+    empty,
+    explained,
+    fallen,
+    hostile,
+    lab,
+    many,
+    single,
+    stale,
+)
 from textual.pilot import Pilot
 
 from edgeconsole.fleet.store import FleetStore
+from edgeconsole.tui.actions import TypeAheadGuard
 
 Compare = Callable[..., bool]
 Fleet = Callable[[], tuple[FleetStore, Clock]]
@@ -22,6 +35,11 @@ def look(
 ) -> bool:
     """Compare what is shown after some keys with the accepted picture."""
     app = make_app(fleet, refresh_hz=1)
+    # Keys come as fast as they can be pressed; the pictures are not about the guard.
+    app.state.guard = TypeAheadGuard(lambda: float("inf"))
+    desk = app.service.desk
+    assert isinstance(desk, CannedDesk)
+    desk.said, desk.rows = explained(), audited()
 
     async def settle(pilot: Pilot[int]) -> None:
         await pilot.pause()
@@ -45,6 +63,22 @@ def test_device(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert look(snap_compare, single(), size)
 
 
+SCREENS = {
+    "fleet": (),
+    "device": ("enter",),
+    "confirm": ("F",),
+    "why": ("e",),
+    "audit": ("colon", *"audit", "enter"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("screen", SCREENS)
+def test_failsafe(snap_compare: Compare, screen: str, size: tuple[int, int]) -> None:
+    """A fleet with a device on its fallback, one forced, and an order queued, on every screen."""
+    assert look(snap_compare, fallen(), size, *SCREENS[screen])
+
+
 @pytest.mark.parametrize(
     ("fleet", "size", "keys"),
     [
@@ -57,6 +91,9 @@ def test_device(snap_compare: Compare, size: tuple[int, int]) -> None:
         pytest.param(lab, (100, 30), ("question_mark",), id="help"),
         pytest.param(lambda: many(1_000, 2), (120, 40), (), id="thousand"),
         pytest.param(lab, (50, 12), (), id="too-small"),
+        pytest.param(fallen, (80, 24), ("R",), id="release"),
+        pytest.param(lab, (120, 40), ("space", "j", "space", "j", "space", "B"), id="many"),
+        pytest.param(hostile, (120, 40), ("F",), id="hostile-confirm"),
     ],
 )
 def test_special_cases(

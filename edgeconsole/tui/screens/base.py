@@ -53,6 +53,7 @@ class ConsoleScreen(Screen[None]):
         glyphs = self.state.glyphs
         yield HealthBar(glyphs, id="health")
         yield Lines(glyphs, id="notice")
+        yield Lines(glyphs, id="told")
         yield from self.compose_body()
         yield Prompt(glyphs, self.state.store.ids())
         yield Crumbs(glyphs, id="crumbs")
@@ -103,8 +104,12 @@ class ConsoleScreen(Screen[None]):
             return
         self.query_one(HealthBar).draw(self.state, width)
         notice = self.query_one("#notice", Lines)
-        put_away(notice, away=not self.state.notice)
-        notice.show([((f" {fmt.escape(self.state.notice)}", "crit"),)])
+        wrong = self.state.notice or self.state.problem
+        put_away(notice, away=not wrong)
+        notice.show([((f" {fmt.escape(wrong)}", "crit"),)])
+        told = self.query_one("#told", Lines)
+        put_away(told, away=not self.state.telling)
+        told.show([((f" {fmt.escape(self.state.telling)}", "accent"),)])
         self.draw_body()
         path, notes = self.crumbs()
         rate: Line = ((f"{self.state.refresh_hz:.0f} Hz", "faint"),)

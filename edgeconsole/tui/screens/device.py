@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
-from textual.widget import Widget
 
-from edgeconsole.tui import actions, charts, device_lines
+from edgeconsole.tui import actions, charts, device_lines, ladder_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
-from edgeconsole.tui.screens.base import ConsoleScreen, Handler
+from edgeconsole.tui.screens.scrolling import ScrollingScreen
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.chart import Chart
 from edgeconsole.tui.widgets.gauge import Gauges
-from edgeconsole.tui.widgets.painted import Lines
+from edgeconsole.tui.widgets.painted import Lines, put_away
 
 _LEAST_EVENTS = 4
+_ROOMY = 30
+"""From this height on the ladder shows every rung."""
 _BESIDE = 100
 """From this width on charts stand side by side."""
 
 
-class DeviceScreen(ConsoleScreen):
+class DeviceScreen(ScrollingScreen):
     """One device."""
 
     kind = actions.DEVICE
@@ -35,8 +34,9 @@ class DeviceScreen(ConsoleScreen):
     def compose_body(self) -> ComposeResult:
         """Make the parts, top to bottom."""
         glyphs = self.state.glyphs
-        with VerticalScroll(id="device-body"):
+        with VerticalScroll(id="device-body", classes="scrolling"):
             yield Lines(glyphs, id="head")
+            yield Lines(glyphs, id="orders")
             yield Gauges(glyphs, id="gauges")
             with Horizontal(id="charts"):
                 yield Chart(glyphs, id="latency")
@@ -44,30 +44,9 @@ class DeviceScreen(ConsoleScreen):
             with Horizontal(id="more-charts"):
                 yield Chart(glyphs, id="power")
                 yield Chart(glyphs, id="load")
+            yield Lines(glyphs, id="ladder")
             yield Lines(glyphs, id="models")
             yield Lines(glyphs, id="events")
-
-    @property
-    def body(self) -> VerticalScroll:
-        """The scrolling part."""
-        return self.query_one("#device-body", VerticalScroll)
-
-    def home(self) -> Widget:
-        """Give the keyboard to the scrolling part."""
-        return self.body
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """Return what keys do here."""
-        body = self.body
-        return {
-            **super().handlers(),
-            "down": lambda: body.scroll_relative(y=1, animate=False),
-            "up": lambda: body.scroll_relative(y=-1, animate=False),
-            "top": lambda: body.scroll_home(animate=False),
-            "bottom": lambda: body.scroll_end(animate=False),
-            "page_down": lambda: body.scroll_page_down(animate=False),
-            "page_up": lambda: body.scroll_page_up(animate=False),
-        }
 
     def draw_body(self) -> None:
         """Draw the device as the frame has it."""
@@ -79,13 +58,21 @@ class DeviceScreen(ConsoleScreen):
         events = frame.events(state.store, view.id)
         models = device_lines.quiet(device_lines.models(view, width, state.glyphs), role)
         self.query_one("#head", Lines).show(device_lines.head(view, width, state.glyphs))
+        waiting = ladder_lines.waiting(view.orders, frame.wall, width)
+        orders = self.query_one("#orders", Lines)
+        put_away(orders, away=not waiting)
+        orders.show(waiting)
+        short = self.app.size.height < _ROOMY
+        ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
+        self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        self._share_height(len(models))
+        self._share_height(len(models) + len(ladder) + 1 + len(waiting))
+        marks = charts.marks(view, events, frame.at, state.glyphs)
         window = charts.window_for(points, frame.at)
-        self.query_one("#latency", Chart).draw(charts.latency(view, points), window, role)
+        self.query_one("#latency", Chart).draw(charts.latency(view, points, marks), window, role)
         self.query_one("#temperature", Chart).draw(charts.temperature(view, points), window, role)
         self.query_one("#power", Chart).draw(charts.power(view, points), window, role)
         self.query_one("#load", Chart).draw(charts.load(points), window, role)

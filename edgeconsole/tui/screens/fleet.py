@@ -108,7 +108,7 @@ class FleetScreen(ConsoleScreen):
         body_size = self.query_one("#fleet-body").size
         second = 0 if view.freshness is Freshness.LIVE else int(state.frame.at)
         newest = state.store.events(view.id)[-1:]
-        key = (where, body_size, view.id, view.sample, view.level, second, newest)
+        key = (where, body_size, view.id, view.sample, view.level, view.orders, second, newest)
         if key == self._inspected:
             return
         self._inspected = key
@@ -177,6 +177,8 @@ class FleetScreen(ConsoleScreen):
         notes.append(((f"sort {title}", "muted"),))
         if marks := len(self.table.marks):
             notes.append(((f"{marks} marked", "muted"),))
+        if queued := sum(len(view.orders) for view in state.frame.views):
+            notes.append(((f"{queued:,} order{'' if queued == 1 else 's'} queued", "warn"),))
         return ["fleet"], notes
 
     def _order_text(self) -> str:

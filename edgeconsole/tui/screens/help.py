@@ -21,7 +21,7 @@ _MEANINGS = {
     Level.OK: "all is well",
     Level.WARNING: "near a limit, or a model is not ready",
     Level.CRITICAL: "over a limit, or a model cannot answer",
-    Level.FAILSAFE: "answers from a fallback",
+    Level.FAILSAFE: "degraded, or forced by somebody",
     Level.STALE: "not heard for some seconds; figures are old",
     Level.GONE: "not heard for long",
     Level.UNKNOWN: "never heard since the console started",
@@ -41,7 +41,8 @@ def _keys(registry: actions.ActionRegistry, group: str) -> list[Line]:
 def _commands() -> list[Line]:
     lines: list[Line] = [(("Commands", "strong"),)]
     lines += [((f":{verb.usage:<16} ", "key"), (verb.title, "text")) for verb in commands.VERBS]
-    return [*lines, ()]
+    options = "orders: [DEVICE…] --model M --for 30m --reason …"
+    return [*lines, ((options, "muted"),), ()]
 
 
 def _filters() -> list[Line]:

@@ -29,7 +29,8 @@ class Chart(Lines):
         columns = max(1, width * self.glyphs.dots_x)
         column = math.floor(window.until / (window.seconds / columns))
         last = tuple(curve.points[-1] if curve.points else None for curve in spec.series)
-        key = (width, height, window.seconds, column, last, spec.title, spec.limits, role)
+        fixed = (spec.title, spec.limits, spec.marks, role)
+        key = (width, height, window.seconds, column, last, fixed)
         if key != self._drawn:
             self._drawn = key
             lines = charts.draw(spec, window, (width, height), self.glyphs)

@@ -1,0 +1,163 @@
+"""Sends queued orders to devices: at once where a link is open, at next contact otherwise.
+
+What is on its way when this program is killed waits in the book until its claim runs out; the next
+program sends it again, and the device knows it by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+from uuid import uuid4
+
+from edgeconsole.errors import ErrorCode, LinkError, RequestError, StoreError
+from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.open_links import OpenLinks
+from edgeconsole.fleet.order_book import OrderBook
+from edgeconsole.fleet.orders import Order, Outcome, Standing
+from edgeconsole.protocol.control import Done
+
+_log = logging.getLogger("edgeconsole.fleet")
+
+LOOK_S: Final = 1.0
+"""How often the book is looked at for what other programs have put there."""
+PAUSE_S: Final = 10.0
+"""How long a device that could not take an order is left alone, unless it connects anew."""
+_LATER: Final = (ErrorCode.SHUTTING_DOWN, ErrorCode.NOT_READY)
+"""Refusals that pass by themselves: the order waits on."""
+
+
+class Courier:
+    """Takes a device's orders to it over an open link."""
+
+    def __init__(self, book: OrderBook, wall_clock: Callable[[], float] = time.time) -> None:
+        self.book = book
+        self.owner = uuid4().hex
+        self.wall_clock = wall_clock
+
+    async def deliver(self, device_id: str, link: ControlLink) -> int:
+        """Send all that waits for the device, oldest first; returns how many orders that were.
+
+        Raises:
+            LinkError: the connection broke, or the device cannot take orders now; the order that
+                was on its way waits again.
+            StoreError: the book refused.
+        """
+        count = 0
+        while True:
+            order = await asyncio.to_thread(
+                self.book.claim, device_id, link.url, self.owner, self.wall_clock()
+            )
+            if order is None:
+                return count
+            standing = await self._send(order, link)
+            await asyncio.to_thread(self.book.settle, standing, self.owner, self.wall_clock())
+            if not standing.outcome.final:
+                raise LinkError(standing.detail)
+            count += 1
+
+    async def _send(self, order: Order, link: ControlLink) -> Standing:
+        try:
+            reply = await link.ask(order.command(link.next_id(), self.wall_clock()))
+        except RequestError as error:
+            outcome = Outcome.QUEUED if error.code in _LATER else Outcome.REFUSED
+            return Standing(order, outcome, str(error))
+        except LinkError as error:
+            return Standing(order, Outcome.QUEUED, error.message)
+        if isinstance(reply, Done):
+            return Standing(order, Outcome.ACKNOWLEDGED, reply.message)
+        return Standing(order, Outcome.REFUSED, f"it answered with {type(reply).__name__}")
+
+
+class Dispatcher:
+    """Looks into the book and lets the courier go wherever a link is live."""
+
+    def __init__(
+        self,
+        courier: Courier,
+        links: OpenLinks,
+        tell: Callable[[str, tuple[Standing, ...]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make it; `tell` hears of every device whose waiting orders have changed."""
+        self._courier = courier
+        self._links = links
+        self._tell = tell
+        self._clock = clock
+        self._busy: set[str] = set()
+        self._not_before: dict[str, float] = {}
+        self._told: dict[str, tuple[Standing, ...]] = {}
+        self._kicked = asyncio.Event()
+        self.problem = ""
+        """Why the book cannot be used at the moment; empty while all is well."""
+        links.opened = self._reached
+
+    def kick(self) -> None:
+        """Look into the book now: something was put there."""
+        self._kicked.set()
+
+    def _reached(self, device_id: str) -> None:
+        self._not_before.pop(device_id, None)
+        self.kick()
+
+    async def run(self) -> None:
+        """Send what waits, for ever."""
+        async with asyncio.TaskGroup() as couriers:
+            while True:
+                self._kicked.clear()
+                for device_id in await self.look():
+                    link = self._links.get(device_id)
+                    if link is not None and self._may_go(device_id):
+                        self._busy.add(device_id)
+                        visit = self._visit(device_id, link)
+                        couriers.create_task(visit, name=f"orders {device_id}")
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._kicked.wait()
+                except TimeoutError:
+                    continue
+
+    def _may_go(self, device_id: str) -> bool:
+        early = self._clock() < self._not_before.get(device_id, 0.0)
+        return device_id not in self._busy and not early
+
+    async def look(self) -> list[str]:
+        """Drop what expired, tell what waits, and return the devices that something waits for."""
+        book = self._courier.book
+        try:
+            await asyncio.to_thread(book.expire, self._courier.wall_clock())
+            waiting = await asyncio.to_thread(book.waiting)
+        except StoreError as error:
+            self.problem = error.message
+            return []
+        self.problem = ""
+        by_device: dict[str, tuple[Standing, ...]] = {}
+        for standing in waiting:
+            name = standing.order.device_id
+            by_device[name] = (*by_device.get(name, ()), standing)
+        for name in by_device.keys() | self._told.keys():
+            if by_device.get(name) != self._told.get(name):
+                self._tell(name, by_device.get(name, ()))
+        self._told = by_device
+        return list(by_device)
+
+    async def _visit(self, device_id: str, link: ControlLink) -> None:
+        try:
+            # What another program has claimed is looked at again in a while, not at once.
+            if await self._courier.deliver(device_id, link):
+                self.kick()
+        except LinkError:
+            # The order waits again, with the reason; a link that opens anew ends the pause.
+            self._not_before[device_id] = self._clock() + PAUSE_S
+        except StoreError as error:
+            self.problem = error.message
+            self._not_before[device_id] = self._clock() + PAUSE_S
+        except Exception:  # noqa: BLE001
+            # One device's oddity must not keep orders from the others.
+            _log.exception("orders for %s could not be delivered", device_id)
+            self._not_before[device_id] = self._clock() + PAUSE_S
+        finally:
+            self._busy.discard(device_id)

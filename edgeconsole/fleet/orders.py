@@ -1,0 +1,207 @@
+"""What an operator orders devices to do: the order, its written form, its way to a command. No I/O."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from edgeconsole.errors import ConfigError
+from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
+from edgeconsole.protocol.control import Force, Release
+from edgeconsole.protocol.failsafe import OverrideKind
+
+DEFAULT_HOLD_S: Final = 1800.0
+"""How long something is forced if nobody says."""
+QUEUE_S: Final = 3600.0
+"""How long an order waits for a device that is offline before it is dropped."""
+LEAST_QUEUE_S: Final = 10.0
+NO_REASON: Final = "no reason given"
+_MOST_REASON: Final = 200
+_UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
+
+
+class OrderKind(StrEnum):
+    """What is ordered, in the words it is typed in."""
+
+    FAILSAFE_ON = "failsafe on"
+    FAILSAFE_OFF = "failsafe off"
+    FALLBACK_ON = "fallback on"
+    FALLBACK_OFF = "fallback off"
+    MAINTENANCE_ON = "maintenance on"
+    MAINTENANCE_OFF = "maintenance off"
+    RELEASE = "release"
+
+    @property
+    def forces(self) -> OverrideKind | None:
+        """Return what it forces; `None`: it lets go."""
+        return _FORCES.get(self)
+
+
+_FORCES: Final = {
+    OrderKind.FAILSAFE_ON: OverrideKind.FAILSAFE,
+    OrderKind.FALLBACK_ON: OverrideKind.FALLBACK,
+    OrderKind.MAINTENANCE_ON: OverrideKind.MAINTENANCE,
+}
+
+
+class Outcome(StrEnum):
+    """How far an order has come; the last three are final."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Say whether nothing more will happen."""
+        return self not in (Outcome.QUEUED, Outcome.SENT)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One thing one device is to do. All devices of one intent share its `command_id`."""
+
+    command_id: str
+    device_id: str
+    url: str
+    """Where the device was when it was ordered: an order never goes anywhere else."""
+    kind: OrderKind
+    model: str
+    """Empty: all models."""
+    reason: str
+    actor: str
+    issued_unix_s: float
+    hold_s: float | None
+    """How long what is forced lasts, from when it was ordered; `None` for what lets go."""
+    send_before_unix_s: float
+    """An order that was not delivered by then is dropped."""
+
+    @property
+    def line(self) -> str:
+        """Return it as one types it, behind `:` or `edgeconsole`."""
+        return line_of(
+            self.kind, [self.device_id], model=self.model, hold_s=self.hold_s, reason=self.reason
+        )
+
+    def command(self, message_id: str, now_unix_s: float) -> Force | Release:
+        """Return the command for the device.
+
+        What is forced ends when the operator was told that it would, also if it was sent later.
+        """
+        forces = self.kind.forces
+        if forces is None:
+            return Release(message_id, self.command_id, self.actor, self.reason, self.model)
+        hold_s = self.hold_s or DEFAULT_HOLD_S
+        # A clock that was set back must not make it longer than was ordered.
+        left_s = min(hold_s, self.issued_unix_s + hold_s - now_unix_s)
+        return Force(
+            message_id,
+            self.command_id,
+            forces,
+            self.actor,
+            self.reason,
+            max(1.0, left_s),
+            self.model,
+        )
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """What an operator wants of some devices; one command id makes all of it one."""
+
+    command_id: str
+    kind: OrderKind
+    actor: str
+    model: str = ""
+    reason: str = NO_REASON
+    hold_s: float | None = DEFAULT_HOLD_S
+    queue_s: float = QUEUE_S
+
+    def order(self, device_id: str, url: str, now_unix_s: float) -> Order:
+        """Return the order for one device, as given now."""
+        hold_s = None if self.kind.forces is None else self.hold_s or DEFAULT_HOLD_S
+        wait_s = self.queue_s if hold_s is None else min(self.queue_s, hold_s)
+        return Order(
+            command_id=self.command_id,
+            device_id=device_id,
+            url=url,
+            kind=self.kind,
+            model=self.model,
+            reason=self.reason.strip()[:_MOST_REASON] or NO_REASON,
+            actor=self.actor,
+            issued_unix_s=now_unix_s,
+            hold_s=hold_s,
+            send_before_unix_s=now_unix_s + wait_s,
+        )
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """An order and how far it has come."""
+
+    order: Order
+    outcome: Outcome
+    detail: str = ""
+    """What the device said, or why it is not there yet."""
+
+
+def line_of(
+    kind: OrderKind,
+    devices: list[str],
+    *,
+    model: str = "",
+    hold_s: float | None = None,
+    reason: str = "",
+) -> str:
+    """Return an order as one types it: `failsafe on dock-1 --for 30m --reason 'smoke'`."""
+    words = [*kind.value.split(), *devices]
+    if model:
+        words += ["--model", model]
+    if hold_s is not None and kind.forces is not None:
+        words += ["--for", duration_text(hold_s)]
+    if reason and reason != NO_REASON:
+        words += ["--reason", reason]
+    return shlex.join(words)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `30m`, `1h30m` or `90s`; raises `ConfigError`."""
+    compact = text.strip().casefold().replace(" ", "")
+    if not _DURATION.fullmatch(compact):
+        raise ConfigError(f"{text!r} is not a time", hint="like 90s, 30m, 1h30m or 2d")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", compact)
+    return sum(float(amount) * _UNITS_S[unit] for amount, unit in parts)
+
+
+def parse_hold(text: str) -> float:
+    """Return how long something is to be forced; raises `ConfigError` for no time or too long."""
+    hold_s = parse_duration(text)
+    if not 1.0 <= hold_s <= MAX_OVERRIDE_S:
+        raise ConfigError(
+            f"{text!r}: what is forced lasts from 1s to {duration_text(MAX_OVERRIDE_S)}",
+            hint="what is to last longer belongs in device.toml",
+        )
+    return hold_s
+
+
+def parse_queue(text: str) -> float:
+    """Return how long an order may wait; raises `ConfigError` for less than it takes to send."""
+    queue_s = parse_duration(text)
+    if queue_s < LEAST_QUEUE_S:
+        least = duration_text(LEAST_QUEUE_S)
+        raise ConfigError(f"{text!r}: an order waits at least {least}", hint="like 10m or 1h")
+    return queue_s
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time as `parse_duration` reads it, in whole seconds: `1h30m`."""
+    left = max(0, round(seconds))
+    text = ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        text += f"{amount}{unit}" if amount else ""
+    return text or "0s"

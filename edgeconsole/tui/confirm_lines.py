@@ -1,0 +1,120 @@
+"""What the dialog that confirms an order says: what will happen, where, and what stands against it.
+
+Pure; no Textual.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from edgeconsole.fleet.blast import Blast, Effort
+from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing, duration_text
+from edgeconsole.tui import format as fmt
+from edgeconsole.tui.glyphs import Glyphs
+from edgeconsole.tui.runs import Line, crop
+
+TITLES: Final = {
+    OrderKind.FAILSAFE_ON: "Force the failsafe",
+    OrderKind.FAILSAFE_OFF: "End the failsafe",
+    OrderKind.FALLBACK_ON: "Force the fallback model",
+    OrderKind.FALLBACK_OFF: "End the fallback",
+    OrderKind.MAINTENANCE_ON: "Put into maintenance",
+    OrderKind.MAINTENANCE_OFF: "End the maintenance",
+    OrderKind.RELEASE: "Release",
+}
+_EFFECTS: Final = {
+    OrderKind.FAILSAFE_ON: "The declared static answer is given; without one, a refusal.",
+    OrderKind.FALLBACK_ON: "The fallback model answers; without one, what lies below it.",
+    OrderKind.MAINTENANCE_ON: "What was accepted is finished; then every request is refused.",
+}
+_RELEASED: Final = "Whatever was forced ends, latches included; the ladder decides."
+_MOST_NAMES: Final = 6
+
+
+def what(
+    blast: Blast, model: str, queue_s: float, width: int, *, glyphs: Glyphs, hidden: int = 0
+) -> list[Line]:
+    """Return what would happen, on how many devices where, and what is to be known first.
+
+    `hidden` of the devices are not on the screen behind: they do not pass its filter.
+    """
+    count = len(blast.devices)
+    where = ", ".join(f"{fmt.escape(site) or 'no site'} {number}" for site, number in blast.sites)
+    lines: list[Line] = [
+        (
+            (f"{count:,} device{'' if count == 1 else 's'}", "strong"),
+            (f"   {where}", "text"),
+            (f"   model {fmt.escape(model) or 'all'}", "text" if model else "muted"),
+        ),
+        ((_names(blast.devices), "muted"),),
+        (),
+    ]
+    lines.append(((_EFFECTS.get(blast.kind, _RELEASED), "text"),))
+    if hidden:
+        lines.append(((f"{hidden} of them not in sight: they do not pass the filter", "warn"),))
+    if blast.effort is Effort.NUMBER:
+        lines.append(((f"This reaches {fmt.escape(blast.because)}.", "warn"),))
+    lines += _against(blast, queue_s, glyphs)
+    return [crop(line, width) for line in lines]
+
+
+def _against(blast: Blast, queue_s: float, glyphs: Glyphs) -> list[Line]:
+    """Return who is offline, lacks what is forced, or is held by somebody already."""
+    lines: list[Line] = []
+    if blast.offline:
+        text = (
+            f"{len(blast.offline)} offline, queued for up to {duration_text(queue_s)}: "
+            f"{_names(blast.offline)}"
+        )
+        lines.append((("○ " if glyphs.name != "ascii" else "x ", "stale"), (text, "stale")))
+    if blast.unheard:
+        text = f"? {len(blast.unheard)} never said what they have: {_names(blast.unheard)}"
+        lines.append(((text, "unknown"),))
+    for device, why in blast.lacking[:3]:
+        lines.append(((f"{fmt.escape(device)} has none: {fmt.escape(why)}", "warn"),))
+    if len(blast.lacking) > 3:
+        lines.append(((f"… and {len(blast.lacking) - 3} more have none", "warn"),))
+    for device, held in blast.held[:3]:
+        ends = "ends" if blast.kind.forces is None else "is replaced"
+        text = f"{fmt.escape(device)}: {fmt.escape(held)} {ends}"
+        lines.append(((text, "failsafe"),))
+    if len(blast.held) > 3:
+        lines.append(((f"… and {len(blast.held) - 3} more", "failsafe"),))
+    return lines
+
+
+def _names(devices: Sequence[str]) -> str:
+    shown = ", ".join(fmt.cut(fmt.escape(name), 24) for name in devices[:_MOST_NAMES])
+    more = len(devices) - _MOST_NAMES
+    return f"{shown}, … {more:,} more" if more > 0 else shown
+
+
+def missing(blast: Blast, reason: str, number: str) -> tuple[str, str]:
+    """Return which field keeps the order from being given, and what to do; empty: none does."""
+    if blast.effort is not Effort.KEY and not reason.strip():
+        return "reason", f"say why: it reaches {fmt.escape(blast.because)}"
+    if blast.effort is Effort.NUMBER and number.strip() != str(len(blast.devices)):
+        return "number", f"type {len(blast.devices)}: it reaches {fmt.escape(blast.because)}"
+    return "", ""
+
+
+def form(line: str, width: int) -> list[Line]:
+    """Return the order as one types it, over two lines if it must be."""
+    text = ":" + fmt.escape(line)
+    first, rest = text[:width], text[width:]
+    lines: list[Line] = [((first, "accent"),)]
+    if rest:
+        lines.append((("  " + fmt.cut(rest, width - 2), "accent"),))
+    return lines
+
+
+def outcome_text(intent: Intent, standings: Sequence[Standing]) -> str:
+    """Return in one line what became of an order, the worst in its own words."""
+    counts = Counter(standing.outcome for standing in standings)
+    parts = ", ".join(f"{counts[each]} {each.value}" for each in Outcome if counts[each])
+    worst = [each for each in standings if each.detail and each.outcome is not Outcome.ACKNOWLEDGED]
+    worst.sort(key=lambda each: each.outcome is not Outcome.REFUSED)
+    tail = f"; {worst[0].order.device_id}: {worst[0].detail}" if worst else ""
+    return f"{intent.kind.value}: {parts}{tail}"

@@ -1,0 +1,120 @@
+"""Orders as values: their written form, their times, their way to a command."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from edgeconsole.errors import ConfigError
+from edgeconsole.fleet.orders import (
+    NO_REASON,
+    Intent,
+    Order,
+    OrderKind,
+    duration_text,
+    line_of,
+    parse_duration,
+    parse_hold,
+)
+from edgeconsole.protocol.control import Force, Release
+from edgeconsole.protocol.failsafe import OverrideKind
+
+NOW = 1_800_000_000.0
+ID = "c" * 32
+
+
+def order(kind: OrderKind = OrderKind.FAILSAFE_ON, **changes: object) -> Order:
+    """Return an order for one device."""
+    fields = {"command_id": ID, "kind": kind, "actor": "kim@desk", "reason": "smoke"} | changes
+    return Intent(**fields).order("dock-1", "ws://127.0.0.1:1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172800), (" 1 H ", 3600), ("0.5m", 30)],
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    """People write times with units, in any case, in one or several parts."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5m", "1h 3", "1e9s", "nan", "٣m٠", "5m!"])
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    """A number without a unit could be anything."""
+    with pytest.raises(ConfigError, match="is not a time") as caught:
+        parse_duration(text)
+    assert "30m" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["0s", "0.5s", "8d", "999999999d"])
+def test_nothing_is_forced_for_no_time_or_for_ever(text: str) -> None:
+    """The limits of the wire are said before anything is sent."""
+    with pytest.raises(ConfigError, match="lasts from 1s to 7d"):
+        parse_hold(text)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 59, 60, 90, 3600, 5400, 86400, 93784])
+def test_written_times_are_read_back(seconds: int) -> None:
+    """What the form shows can be typed again."""
+    assert parse_duration(duration_text(seconds)) == seconds
+
+
+def test_the_written_form_survives_a_shell() -> None:
+    """Reasons with quotes and signs stay one word; what is default is left out."""
+    line = line_of(
+        OrderKind.FAILSAFE_ON, ["a", "b"], model="m", hold_s=1800.0, reason="it's; rm -rf $HOME"
+    )
+    assert shlex.split(line) == [
+        *["failsafe", "on", "a", "b", "--model", "m", "--for", "30m"],
+        *["--reason", "it's; rm -rf $HOME"],
+    ]
+    assert line_of(OrderKind.RELEASE, ["a"], hold_s=60.0, reason=NO_REASON) == "release a"
+
+
+@pytest.mark.parametrize(
+    ("kind", "forced"),
+    [
+        (OrderKind.FAILSAFE_ON, OverrideKind.FAILSAFE),
+        (OrderKind.FALLBACK_ON, OverrideKind.FALLBACK),
+        (OrderKind.MAINTENANCE_ON, OverrideKind.MAINTENANCE),
+        (OrderKind.FAILSAFE_OFF, None),
+        (OrderKind.FALLBACK_OFF, None),
+        (OrderKind.MAINTENANCE_OFF, None),
+        (OrderKind.RELEASE, None),
+    ],
+)
+def test_every_kind_becomes_its_command(kind: OrderKind, forced: OverrideKind | None) -> None:
+    """What is ordered on is forced, what is ordered off is released, with the same id and words."""
+    command = order(kind, model="digits").command("7", NOW)
+    assert (command.id, command.command_id, command.model) == ("7", ID, "digits")
+    assert (command.actor, command.reason) == ("kim@desk", "smoke")
+    if forced is None:
+        assert isinstance(command, Release)
+    else:
+        assert isinstance(command, Force)
+        assert (command.kind, command.for_s) == (forced, 1800.0)
+
+
+def test_what_is_sent_late_still_ends_when_it_was_said_to_end() -> None:
+    """A quarter of an hour in the queue is taken from what is forced; a clock set back adds none."""
+    late = order().command("1", NOW + 900)
+    early = order().command("1", NOW - 5000)
+    assert isinstance(late, Force)
+    assert isinstance(early, Force)
+    assert (late.for_s, early.for_s) == (900.0, 1800.0)
+
+
+def test_an_order_never_waits_longer_than_what_it_forces() -> None:
+    """A failsafe for five minutes must not come into force an hour later."""
+    assert order(hold_s=300.0).send_before_unix_s == NOW + 300
+    assert order(hold_s=86400.0).send_before_unix_s == NOW + 3600
+    assert order(OrderKind.RELEASE).send_before_unix_s == NOW + 3600
+    assert order(OrderKind.RELEASE).hold_s is None
+
+
+@pytest.mark.parametrize(("given", "kept"), [("", NO_REASON), ("  ", NO_REASON), ("x" * 500, 200)])
+def test_reasons_fit_the_wire(given: str, kept: str | int) -> None:
+    """No reason is said as such; a long one is cut to what a command may carry."""
+    reason = order(reason=given).reason
+    assert reason == kept if isinstance(kept, str) else len(reason) == kept
