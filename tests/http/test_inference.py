@@ -13,6 +13,7 @@ import pytest
 
 from edgeconsole.client import EdgeClient
 from edgeconsole.errors import ErrorCode
+from edgeconsole.protocol.inference import Rung
 
 INFER = "/v2/models/digits/infer"
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -283,7 +284,7 @@ async def test_who_hangs_up_leaves_the_queue_at_once(new_door, heldout, request_
 async def test_both_doors_stand_before_one_queue(new_door, heldout, request_for, eventually):
     """A queue that HTTP clients filled is full for websocket clients, and the other way round."""
     door = new_door("hang_timeout_s = 60.0\nmax_queue = 1")
-    message = request_for(heldout[0][:1], parameters={"deadline_ms": 60_000})
+    message = request_for(heldout[0][:1], parameters={"deadline_ms": 60_000, "allow": "primary"})
     with Stopped(door.agent):
         asking = [asyncio.create_task(door.ask(INFER, message)) for _ in range(2)]
 
@@ -296,5 +297,7 @@ async def test_both_doors_stand_before_one_queue(new_door, heldout, request_for,
         assert int(answer.headers["Retry-After"]) >= 1
         async with EdgeClient(door.agent.url, token=door.agent.token) as client:
             with pytest.raises(Exception, match="wait already"):
-                await client.infer("digits", {"image": heldout[0][:1]}, deadline_ms=60_000)
+                await client.infer(
+                    "digits", {"image": heldout[0][:1]}, deadline_ms=60_000, allow=Rung.PRIMARY
+                )
     assert [answer.status for answer in await asyncio.gather(*asking)] == [200, 200]
