@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving soak clean
+.PHONY: demo test format screenshots train bench-serving faults soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -24,6 +24,9 @@ train: $(VENV)/.installed-dev
 bench-serving:
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
 	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
+
+faults: $(VENV)/.installed-dev
+	@$(BIN)/python -m faults --page docs/faults.md $(FAULTS)
 
 soak: $(VENV)/.installed-dev
 	@EDGECONSOLE_SOAK_S=120 $(BIN)/python -m pytest -s tests/e2e/test_load.py -k accounted_for

@@ -41,11 +41,23 @@ class OrderKind(StrEnum):
         """Return what it forces; `None`: it lets go."""
         return _FORCES.get(self)
 
+    @property
+    def ends(self) -> OverrideKind | None:
+        """Return what alone it lets go; `None`: whatever there is, or it lets go of nothing."""
+        return _ENDS.get(self)
+
 
 _FORCES: Final = {
     OrderKind.FAILSAFE_ON: OverrideKind.FAILSAFE,
     OrderKind.FALLBACK_ON: OverrideKind.FALLBACK,
     OrderKind.MAINTENANCE_ON: OverrideKind.MAINTENANCE,
+}
+
+
+_ENDS: Final = {
+    OrderKind.FAILSAFE_OFF: OverrideKind.FAILSAFE,
+    OrderKind.FALLBACK_OFF: OverrideKind.FALLBACK,
+    OrderKind.MAINTENANCE_OFF: OverrideKind.MAINTENANCE,
 }
 
 
@@ -96,7 +108,9 @@ class Order(msgspec.Struct, frozen=True):
         """
         forces = self.kind.forces
         if forces is None:
-            return Release(message_id, self.command_id, self.actor, self.reason, self.model)
+            return Release(
+                message_id, self.command_id, self.actor, self.reason, self.model, self.kind.ends
+            )
         hold_s = self.hold_s or DEFAULT_HOLD_S
         # A clock that was set back must not make it longer than was ordered.
         left_s = min(hold_s, self.issued_unix_s + hold_s - now_unix_s)

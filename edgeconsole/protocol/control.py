@@ -120,6 +120,8 @@ class Release(_Command, frozen=True, tag="release"):
     reason: Words
     model: str = ""
     """Empty: everything that is forced or latched on the device."""
+    kind: OverrideKind | None = None
+    """End only what was forced of this kind, and no latch; `None`: whatever there is."""
 
 
 class Explain(_Command, frozen=True, tag="explain"):

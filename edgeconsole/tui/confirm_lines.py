@@ -27,6 +27,9 @@ TITLES: Final = {
 _EFFECTS: Final = {
     OrderKind.FAILSAFE_ON: "The declared static answer is given; without one, a refusal.",
     OrderKind.FALLBACK_ON: "The fallback model answers; without one, what lies below it.",
+    OrderKind.FAILSAFE_OFF: "A forced failsafe ends; what else is forced goes on.",
+    OrderKind.FALLBACK_OFF: "A forced fallback ends; what else is forced goes on.",
+    OrderKind.MAINTENANCE_OFF: "The maintenance ends; what else is forced goes on.",
     OrderKind.MAINTENANCE_ON: "What was accepted is finished; then every request is refused.",
 }
 _RELEASED: Final = "Whatever was forced ends, latches included; the ladder decides."

@@ -73,24 +73,27 @@ def test_the_written_form_survives_a_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "forced"),
+    ("kind", "forced", "ended"),
     [
-        (OrderKind.FAILSAFE_ON, OverrideKind.FAILSAFE),
-        (OrderKind.FALLBACK_ON, OverrideKind.FALLBACK),
-        (OrderKind.MAINTENANCE_ON, OverrideKind.MAINTENANCE),
-        (OrderKind.FAILSAFE_OFF, None),
-        (OrderKind.FALLBACK_OFF, None),
-        (OrderKind.MAINTENANCE_OFF, None),
-        (OrderKind.RELEASE, None),
+        (OrderKind.FAILSAFE_ON, OverrideKind.FAILSAFE, None),
+        (OrderKind.FALLBACK_ON, OverrideKind.FALLBACK, None),
+        (OrderKind.MAINTENANCE_ON, OverrideKind.MAINTENANCE, None),
+        (OrderKind.FAILSAFE_OFF, None, OverrideKind.FAILSAFE),
+        (OrderKind.FALLBACK_OFF, None, OverrideKind.FALLBACK),
+        (OrderKind.MAINTENANCE_OFF, None, OverrideKind.MAINTENANCE),
+        (OrderKind.RELEASE, None, None),
     ],
 )
-def test_every_kind_becomes_its_command(kind: OrderKind, forced: OverrideKind | None) -> None:
+def test_every_kind_becomes_its_command(
+    kind: OrderKind, forced: OverrideKind | None, ended: OverrideKind | None
+) -> None:
     """What is ordered on is forced, what is ordered off is released, with the same id and words."""
     command = order(kind, model="digits").command("7", NOW)
     assert (command.id, command.command_id, command.model) == ("7", ID, "digits")
     assert (command.actor, command.reason) == ("kim@desk", "smoke")
     if forced is None:
         assert isinstance(command, Release)
+        assert command.kind is ended
     else:
         assert isinstance(command, Force)
         assert (command.kind, command.for_s) == (forced, 1800.0)

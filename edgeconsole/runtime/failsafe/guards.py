@@ -1,7 +1,7 @@
 """Output guards: whether what a model said can be an answer at all.
 
 The worker has checked datatype, shape, NaN and infinity. Here are the declared range, looked at in
-every answer of a model that declares one, and collapse, looked at in samples: the same answer, or
+every answer of a model that declares one, and collapse, looked at in samples until there is one: the same answer, or
 one that sits at the ends of its range, to inputs that differ.
 """
 
@@ -45,7 +45,9 @@ class OutputGuard:
             reason = self._out_of_range(outputs)
             if reason:
                 return reason
-        if self._collapse_after and now_s - self._sampled_s >= SAMPLE_EVERY_S:
+        # Once it has collapsed every answer counts: good ones in between would hide it from the breaker.
+        due = now_s - self._sampled_s >= SAMPLE_EVERY_S
+        if self._collapse_after and (due or self.samples_in_a_row >= self._collapse_after):
             self._sampled_s = now_s
             return self._collapsed(inputs, outputs)
         return ""

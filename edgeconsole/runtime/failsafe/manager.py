@@ -105,10 +105,13 @@ class FailsafeManager:
         return message + await self._orders.save()
 
     async def release(self, command: Release) -> str:
-        """End what was forced, and latches; returns a sentence. Raises `RequestError`."""
+        """End what was forced, and latches unless a kind is named; returns a sentence.
+
+        Raises `RequestError`.
+        """
         self._check_model(command.model)
         message, is_new = self._orders.release(command)
-        if is_new:
+        if is_new and command.kind is None:
             for route in self._routes.values():
                 if command.model in ("", route.model):
                     route.release()

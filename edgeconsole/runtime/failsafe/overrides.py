@@ -115,17 +115,20 @@ class Overrides:
         )
 
     def release(self, command: Release) -> str:
-        """End overrides: one model's, or without a model all; returns a sentence."""
+        """End overrides: one model's, or without a model all, of a kind or any; returns a sentence."""
         done = self.outcome(command.command_id)
         if done is not None:
             return done
         self.drop_ended()
-        ended = [name for name in self._forced if command.model in ("", name)]
-        for name in ended:
-            del self._forced[name]
+        here = [each for each in self._forced.values() if command.model in ("", each.model)]
+        ended = [each for each in here if command.kind in (None, each.kind)]
+        for each in ended:
+            del self._forced[each.model]
         if ended:
-            what = ", ".join(name or "all models" for name in ended)
+            what = ", ".join(each.model or "all models" for each in ended)
             message = f"released: {what}"
+        elif here:
+            message = f"{command.kind} was not forced; {here[0].kind} by {here[0].actor} goes on"
         elif "" in self._forced:
             message = "nothing is forced on this model alone; what holds all models goes on"
         else:

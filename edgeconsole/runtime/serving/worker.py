@@ -25,7 +25,7 @@ from edgeconsole.errors import BackendError, EdgeConsoleError, RequestError
 from edgeconsole.protocol.tensors import Array, TensorSpec, has_non_finite
 from edgeconsole.runtime.backends.base import Backend
 from edgeconsole.runtime.backends.onnx import OnnxBackend
-from edgeconsole.runtime.linux import gain_no_privileges, signal_parent_death
+from edgeconsole.runtime.linux import be_ended_first, gain_no_privileges, signal_parent_death
 from edgeconsole.runtime.serving.channel import (
     Layout,
     Load,
@@ -231,6 +231,7 @@ def check_finite(spec: TensorSpec, output: Array) -> None:
 def _confine(parent_pid: int) -> None:
     signal_parent_death(signal.SIGKILL)
     gain_no_privileges()
+    be_ended_first()
     os.nice(_NICE)
     if os.getppid() != parent_pid:
         raise SystemExit(0)  # The supervisor ended before the death signal was set.

@@ -175,6 +175,18 @@ def test_answers_at_the_ends_of_the_range_are_a_collapse() -> None:
     assert "nothing but the ends" in said[-1]
 
 
+def test_a_collapse_is_seen_in_every_answer_from_then_on() -> None:
+    """Between samples nothing passes as good, until an answer differs."""
+    guard = OutputGuard(FailsafeSpec(collapse_after=3))
+    assert "the same answer" in feed(guard, 5, counting, constant(0.5))[-1]
+    now_s = 4 * SAMPLE_EVERY_S
+    for index in range(5, 10):
+        now_s += SAMPLE_EVERY_S / 100
+        assert "the same answer" in guard.check([counting(index)], [("y", constant(0.5)(0))], now_s)
+    assert not guard.check([counting(10)], [("y", constant(0.6)(0))], now_s)
+    assert not guard.check([counting(11)], [("y", constant(0.6)(0))], now_s)
+
+
 def test_collapse_is_only_looked_for_in_samples() -> None:
     """Answers that come close together cost no hashing, so they are not counted."""
     guard = OutputGuard(FailsafeSpec(collapse_after=3))

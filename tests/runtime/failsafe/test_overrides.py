@@ -57,9 +57,9 @@ def force(number=1, *, kind=OverrideKind.FALLBACK, model="", for_s=HOUR_S):
     return Force("1", f"command-{number}", kind, "kim", "tests", for_s, model)
 
 
-def release(number=100, model=""):
+def release(number=100, model="", kind=None):
     """Return a release with an id of its own."""
-    return Release("1", f"command-{number}", "kim", "done", model)
+    return Release("1", f"command-{number}", "kim", "done", model, kind)
 
 
 def test_an_override_says_who_why_and_until_when(machine) -> None:
@@ -221,6 +221,19 @@ def test_release_says_what_it_ended(machine) -> None:
     ours.force(force(3, model="a"))
     assert ours.release(release(103)) == "released: all models, a"
     assert ours.current("a") is None
+
+
+def test_release_of_a_kind_leaves_the_others(machine) -> None:
+    """Who ends a failsafe does not end somebody else's fallback, and is told that it goes on."""
+    ours = machine.open()
+    ours.force(force(1, model="a", kind=OverrideKind.FALLBACK))
+    ours.force(force(2, model="b", kind=OverrideKind.FAILSAFE))
+    said = ours.release(release(100, model="a", kind=OverrideKind.FAILSAFE))
+    assert said == "failsafe was not forced; fallback by kim goes on"
+    assert ours.release(release(101, kind=OverrideKind.FAILSAFE)) == "released: b"
+    assert ours.current("a").kind is OverrideKind.FALLBACK
+    assert ours.release(release(102, kind=OverrideKind.FALLBACK)) == "released: a"
+    assert ours.release(release(103, kind=OverrideKind.FALLBACK)) == "nothing was forced"
 
 
 def test_memory_of_commands_is_bounded(machine) -> None:

@@ -1,0 +1,37 @@
+"""Builds `shim.c` and commands it: an `fsync` that fails, a wall clock that is off."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+
+class Shim:
+    """The library and the file that commands it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build it; raises `RuntimeError` where there is no C compiler."""
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise RuntimeError("no C compiler")
+        self.library = folder / "shim.so"
+        self.control = folder / "control"
+        source = Path(__file__).with_name("shim.c")
+        built = subprocess.run(  # noqa: S603 - our own source
+            [compiler, "-shared", "-fPIC", "-O1", "-o", self.library, source],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if built.returncode:
+            raise RuntimeError(f"the C compiler failed: {built.stderr.strip()[-200:]}")
+        self.command()
+
+    def command(self, *, sync_fails: bool = False, offset_s: int = 0) -> None:
+        """Say what it does from now on."""
+        data = struct.pack("=qq", sync_fails, offset_s)
+        # In place: the agent has the file mapped.
+        with self.control.open("r+b" if self.control.exists() else "w+b") as file:
+            file.write(data)
