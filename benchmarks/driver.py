@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -26,6 +25,7 @@ from benchmarks.jobs import (
     decode_job,
     encode,
 )
+from benchmarks.pipes import write_whole
 
 
 def main() -> int:
@@ -37,17 +37,8 @@ def main() -> int:
             report: Done | Problem = Done(_do(decode_job(line), bare))
         except Exception as error:  # noqa: BLE001 - the harness decides what a failed job means
             report = Problem(f"{type(error).__name__}: {error}")
-        _answer(encode(report) + b"\n")
+        write_whole(sys.stdout.fileno(), encode(report) + b"\n")
     return 0
-
-
-def _answer(line: bytes) -> None:
-    """Write a line whole: a pipe takes only a part at once if the interpreter does not buffer."""
-    descriptor = sys.stdout.fileno()
-    os.set_blocking(descriptor, True)
-    left = memoryview(line)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 def _do(job: Job, bare: BareModels) -> list[Outcome]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.machine import describe
 from edgeconsole.errors import EdgeConsoleError
-from faults import files, outside, workers
+from faults import files, mixed, outside, workers
 from faults.fault import Fault
 from faults.plant import Bundles
 from faults.report import GOAL, in_time, line, page
@@ -21,7 +21,7 @@ from faults.runner import run_fault
 from faults.shim import Shim
 from faults.summary import Row
 
-FAULTS: Final = (*workers.FAULTS, *files.FAULTS, *outside.FAULTS, workers.RANDOMLY)
+FAULTS: Final = (*workers.FAULTS, *files.FAULTS, *outside.FAULTS, *mixed.FAULTS)
 
 
 def main() -> int:

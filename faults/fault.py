@@ -54,17 +54,9 @@ class Fault:
     """It leaves no core free: its times are reported apart."""
     small_store: bool = False
     shimmed: bool = False
-    failsafe: str = ""
     missing: Callable[[], str] | None = None
     """Returns why this machine cannot do it; empty if it can."""
 
     def launch(self, shim: Shim | None) -> Launch:
         """Return how the agent must be started for it."""
-        if not self.shimmed or shim is None:
-            return Launch(small_store=self.small_store, failsafe=self.failsafe)
-        return Launch(
-            small_store=self.small_store,
-            failsafe=self.failsafe,
-            preload=shim.library,
-            control=shim.control,
-        )
+        return Launch(small_store=self.small_store, shim=shim if self.shimmed else None)

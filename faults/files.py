@@ -66,10 +66,8 @@ def damaged(damage: Damage, *models: str) -> Inject:
                 kept.append((file, whole))
                 file.chmod(0o600)
                 damage(file)
-        pids = [pid for model in models for pid in await scene.plant.worker_pids(model)]
         scene.begins()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        await scene.plant.signal_workers(signal.SIGKILL, *models)
         yield
         for file, whole in kept:
             shutil.copy2(whole, file)
@@ -125,8 +123,7 @@ async def full(scene: Scene) -> AsyncIterator[None]:
             file.write(bytes(4096))
     scene.begins()
     await use_the_store(scene, works=False)
-    for pid in await scene.plant.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    await scene.plant.signal_workers(signal.SIGKILL, MODEL)
     yield
     filler.unlink()
     await use_the_store(scene, works=True)
@@ -188,8 +185,7 @@ async def history_locked(scene: Scene) -> AsyncIterator[None]:
         lock = sqlite3.connect(home / "history.db", isolation_level=None, timeout=10.0)
         lock.execute("BEGIN EXCLUSIVE")
         scene.begins()
-        for pid in await scene.plant.worker_pids():
-            os.kill(pid, signal.SIGSTOP)
+        await scene.plant.signal_workers(signal.SIGSTOP, MODEL)
         yield
         lock.rollback()
         lock.close()

@@ -22,7 +22,7 @@ from websockets.frames import Frame, Opcode
 from edgeconsole.protocol.control import CONTROL_PATH, INFER_PATH, GetStatus, encode
 from edgeconsole.protocol.inference import ClientFrame, RequestParameters, encode_request
 from faults.models import STANDBY, rows
-from faults.mutate import mutated
+from faults.mutate import mutate
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -105,6 +105,7 @@ class Flooder:
     async def _messages(self) -> None:
         """Send mutated messages in good frames."""
         bases = self._bases()
+        others = [base for _, _, base in bases]
         while self._more:
             path, is_text, base = self._rng.choice(bases)
             opcode = Opcode.TEXT if is_text else Opcode.BINARY
@@ -114,7 +115,7 @@ class Flooder:
                 reader, writer = stream
                 for _ in range(20):
                     for _ in range(_ROUND):
-                        data = mutated(self._rng, base)
+                        data = mutate(self._rng, base, others)
                         writer.write(Frame(opcode, data).serialize(mask=True))
                     self.sent += _ROUND
                     await asyncio.sleep(_PAUSE_S)
@@ -124,6 +125,7 @@ class Flooder:
     async def _frames(self) -> None:
         """Send frames whose own bytes are mutated: opcodes, lengths, masks."""
         bases = self._bases()
+        others = [base for _, _, base in bases]
         while self._more:
             path, is_text, base = self._rng.choice(bases)
             opcode = Opcode.TEXT if is_text else Opcode.BINARY
@@ -133,7 +135,7 @@ class Flooder:
                     continue
                 reader, writer = stream
                 for _ in range(8):
-                    head = mutated(self._rng, whole[:14])
+                    head = mutate(self._rng, whole[:14], others)
                     writer.write(head + whole[14:])
                 self.sent += 8
                 await asyncio.sleep(_PAUSE_S)
@@ -147,7 +149,7 @@ class Flooder:
                 if stream is None:
                     continue
                 reader, writer = stream
-                writer.write(mutated(self._rng, good))
+                writer.write(mutate(self._rng, good, [good]))
                 self.sent += 1
                 if self._rng.random() < 0.5:
                     writer.write_eof()

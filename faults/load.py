@@ -8,17 +8,22 @@ answer that comes twice, late or without a label must not be hidden by what make
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import itertools
 import random
 import sys
 import time
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 import numpy as np
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from edgeconsole.errors import RequestError
+from benchmarks.pipes import write_whole
+from edgeconsole.errors import EdgeConsoleError, RequestError
 from edgeconsole.protocol.control import INFER_PATH
 from edgeconsole.protocol.inference import (
     ClientFrame,
@@ -34,6 +39,7 @@ from faults.models import COLUMNS, FALLBACK, GIVES_CONSTANT, MODEL, PRIMARY, STA
 
 DRAIN_S: Final = 2.0
 """An answer that has not come so long after its deadline is lost."""
+_AGAIN_S: Final = 0.1
 _MAX_BYTES: Final = 1 << 20
 _TOLERANCE: Final = 1e-4
 
@@ -99,51 +105,56 @@ class Load:
     async def run(self, ended: asyncio.Event) -> list[Outcome]:
         """Ask until told to end; returns all outcomes."""
         async with asyncio.TaskGroup() as tasks:
-            readers = [
-                tasks.create_task(self._connection(number, ended))
-                for number in range(self._start.connections)
-            ]
-            await asyncio.gather(*readers)
+            for number in range(self._start.connections):
+                tasks.create_task(self._stay_connected(number, ended))
         return self._outcomes
 
-    async def _connection(self, number: int, ended: asyncio.Event) -> None:
+    async def _stay_connected(self, number: int, ended: asyncio.Event) -> None:
         """Ask on one connection, and on the next one if it breaks."""
-        sent = 0
+        sent = itertools.count(1)
         while not ended.is_set():
             try:
                 connection = await open_connection(
                     self._start.url, INFER_PATH, self._start.token, max_bytes=_MAX_BYTES
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
+            except EdgeConsoleError as error:
                 print(f"connection {number}: {error}", file=sys.stderr)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_AGAIN_S)
                 continue
-            mine: set[str] = set()
-
-            async def read() -> None:
-                async for frame in connection:  # noqa: B023 - ended before the next one opens
-                    self._take(frame, time.monotonic())
-
-            reader = asyncio.create_task(read())
-            due_s = time.monotonic()
-            while not ended.is_set() and not reader.done():
-                gap_s = self._start.connections / self._start.rate_per_s
-                due_s += gap_s * self._rng.uniform(0.5, 1.5)
-                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-                sent += 1
-                request_id = f"{number}-{sent}"
-                mine.add(request_id)
-                frame = self._request(request_id, sent)
-                try:
-                    await connection.send(frame)
-                except Exception as error:  # noqa: BLE001 - then it is owed for ever, and counted as lost
-                    print(f"connection {number}: {error}", file=sys.stderr)
-            until_s = time.monotonic() + self._start.deadline_ms / 1e3 + DRAIN_S
-            while not reader.done() and mine & self._owed.keys() and time.monotonic() < until_s:
-                await asyncio.wait([reader], timeout=0.01)
+            reader = asyncio.create_task(self._read(connection))
+            await self._ask(connection, reader, number, sent, ended)
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
             await connection.close()
+
+    async def _ask(
+        self,
+        connection: ClientConnection,
+        reader: asyncio.Task[None],
+        number: int,
+        sent: Iterator[int],
+        ended: asyncio.Event,
+    ) -> None:
+        """Send at the rate until told to end, then wait for what is owed; or until it breaks."""
+        gap_s = self._start.connections / self._start.rate_per_s
+        mine: set[str] = set()
+        due_s = time.monotonic()
+        while not ended.is_set() and not reader.done():
+            due_s += gap_s * self._rng.uniform(0.5, 1.5)
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            count = next(sent)
+            request_id = f"{number}-{count}"
+            mine.add(request_id)
+            # What cannot be sent any more stays owed, and is counted as lost.
+            with contextlib.suppress(ConnectionClosed):
+                await connection.send(self._request(request_id, count))
+        until_s = time.monotonic() + self._start.deadline_ms / 1e3 + DRAIN_S
+        while not reader.done() and mine & self._owed.keys() and time.monotonic() < until_s:
+            await asyncio.wait([reader], timeout=0.01)
+
+    async def _read(self, connection: ClientConnection) -> None:
+        async for frame in connection:
+            self._take(frame, time.monotonic())
 
     def _request(self, request_id: str, number: int) -> str | bytes:
         say = self._say
@@ -228,10 +239,7 @@ async def main() -> int:
         load.say(msgspec.json.decode(line, type=Say))
     ended.set()
     outcomes = await running
-    os.set_blocking(sys.stdout.fileno(), True)
-    left = memoryview(msgspec.json.encode(outcomes))
-    while left:
-        left = left[os.write(sys.stdout.fileno(), left) :]
+    write_whole(sys.stdout.fileno(), msgspec.json.encode(outcomes))
     return 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from faults.load import Outcome, Say, Start
 from faults.models import MODEL, STANDBY, STATIC, write_standby, write_subject
+from faults.shim import Shim
 
 DEADLINE_MS: Final = 50.0
 RATE_PER_S: Final = 60.0
@@ -50,7 +53,6 @@ fallback_models = ["{standby}"]
 [models.failsafe]
 static_answer = {{ y = {static} }}
 self_test_s = 1.0
-{failsafe}
 [[models]]
 model_id = "{standby}"
 bundle = "standby"
@@ -66,11 +68,8 @@ class Launch:
 
     small_store: bool = False
     """Its state lies in a file system of a few MiB of its own."""
-    preload: Path | None = None
-    """A shared library that comes before libc, and the file that commands it."""
-    control: Path | None = None
-    failsafe: str = ""
-    """More keys for `[models.failsafe]`."""
+    shim: Shim | None = None
+    """What comes before libc in it."""
 
 
 @dataclass
@@ -159,12 +158,19 @@ class Plant:
         """Return the route of the model under test."""
         return next(each for each in (await self.sample()).routes if each.model == MODEL)
 
-    async def worker_pids(self, model: str = MODEL) -> tuple[int, ...]:
+    async def worker_pids(self, model: str) -> tuple[int, ...]:
         """Return the workers of a model."""
         for each in (await self.sample()).models:
             if each.model == model and each.worker_pids:
                 return each.worker_pids
         return ()
+
+    async def signal_workers(self, number: signal.Signals, *models: str) -> None:
+        """Send a signal to all workers of models; those that are gone by then are left out."""
+        for model in models:
+            for pid in await self.worker_pids(model):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     async def say(self, say: Say) -> None:
         """Command what the requests command."""
@@ -189,7 +195,6 @@ class Plant:
             standby=STANDBY,
             deadline_ms=DEADLINE_MS,
             static=list(STATIC),
-            failsafe=self._launch.failsafe,
         )
         (self.home / "device.toml").write_text(text, encoding="utf-8")
         (self.home / "state").mkdir()
@@ -263,10 +268,8 @@ class Plant:
         return [*own_mounts(), "sh", "-c", script, "sh", str(_STATE_MB), str(self.home / "state")]
 
     def _environment(self) -> dict[str, str]:
-        launch = self._launch
-        if launch.preload is None:
-            return {}
-        return {"LD_PRELOAD": str(launch.preload), "EDGECONSOLE_FAULT_CONTROL": str(launch.control)}
+        shim = self._launch.shim
+        return {} if shim is None else shim.environment
 
     def _take(self, push: Push) -> None:
         if isinstance(push, EventPush):

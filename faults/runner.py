@@ -34,10 +34,8 @@ async def run_fault(
         async with fault.inject(scene):
             await asyncio.sleep(fault.hold_s)
         ended_s = time.monotonic()
-        try:
-            await _whole_again(scene)
-        except RuntimeError:
-            scene.wrong.append(f"not back on the primary after {RECOVER_S:.0f} s")
+        is_back = await _comes_back(scene)
+        scene.check(f"not back on the primary after {RECOVER_S:.0f} s", holds=is_back)
         await asyncio.sleep(_AFTER_S)
         outcomes = await plant.outcomes()
         row = summarise(
@@ -65,16 +63,16 @@ async def run_fault(
                     f"the route never fell to {fault.falls_to}", holds=fault.falls_to in reached
                 )
         scene.check("the agent's log has a stack trace", holds="Traceback" not in plant.log)
-        if scene.wrong:
-            row.recovery_s = row.recovery_s if await plant.is_whole() else None
+    if not is_back:
+        row.recovery_s = None
     row.takes_cores = fault.takes_cores
     row.notes += scene.notes
-    row.wrong += [each for each in scene.wrong if each]
+    row.wrong += scene.wrong
     return row
 
 
-async def _whole_again(scene: Scene) -> None:
-    """Wait until the primary answers again; a latch is released as its operator would."""
+async def _comes_back(scene: Scene) -> bool:
+    """Wait until the primary answers again; a latch is released as its operator would do it."""
     plant = scene.plant
 
     async def is_whole() -> bool:
@@ -91,4 +89,8 @@ async def _whole_again(scene: Scene) -> None:
             )
         return await plant.is_whole()
 
-    await wait_for(is_whole, "the primary", RECOVER_S)
+    try:
+        await wait_for(is_whole, "the primary", RECOVER_S)
+    except RuntimeError:
+        return False
+    return True

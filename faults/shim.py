@@ -16,11 +16,16 @@ class Shim:
         compiler = shutil.which("cc")
         if compiler is None:
             raise RuntimeError("no C compiler")
-        self.library = folder / "shim.so"
-        self.control = folder / "control"
+        library = folder / "shim.so"
+        self._control = folder / "control"
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "EDGECONSOLE_FAULT_CONTROL": str(self._control),
+        }
+        """What a program must be started with."""
         source = Path(__file__).with_name("shim.c")
         built = subprocess.run(  # noqa: S603 - our own source
-            [compiler, "-shared", "-fPIC", "-O1", "-o", self.library, source],
+            [compiler, "-shared", "-fPIC", "-O1", "-o", library, source],
             capture_output=True,
             text=True,
             check=False,
@@ -33,5 +38,5 @@ class Shim:
         """Say what it does from now on."""
         data = struct.pack("=qq", sync_fails, offset_s)
         # In place: the agent has the file mapped.
-        with self.control.open("r+b" if self.control.exists() else "w+b") as file:
+        with self._control.open("r+b" if self._control.exists() else "w+b") as file:
             file.write(data)

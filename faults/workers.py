@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +11,7 @@ from collections.abc import AsyncIterator
 from edgeconsole.protocol.inference import Rung
 from faults.fault import Fault, Inject, Scene
 from faults.load import Say
-from faults.models import ENDLESS, GIVES_CONSTANT, GIVES_NAN
+from faults.models import ENDLESS, GIVES_CONSTANT, GIVES_NAN, MODEL
 
 EIGHT_GIB: float = float(2**31)
 """In floats."""
@@ -24,11 +22,8 @@ def signalled(number: signal.Signals) -> Inject:
 
     @contextlib.asynccontextmanager
     async def inject(scene: Scene) -> AsyncIterator[None]:
-        pids = await scene.plant.worker_pids()
         scene.begins()
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        await scene.plant.signal_workers(number, MODEL)
         yield
 
     return inject
@@ -100,36 +95,6 @@ def saw(scene: Scene, kind: str) -> bool:
     return any(at_s >= scene.begun_s and event.kind == kind for at_s, event in scene.plant.events)
 
 
-@contextlib.asynccontextmanager
-async def at_random(scene: Scene) -> AsyncIterator[None]:
-    """Do one thing after the other, without waiting for the last one's end."""
-    rng = random.Random(scene.seed)
-    count = 0
-    until_s = time.monotonic() + 45.0
-    scene.begins()
-    while time.monotonic() < until_s:
-        name = rng.choice(sorted(RANDOM))
-        quiet = Scene(scene.plant, scene.shim, rng.getrandbits(30))
-        async with RANDOM[name](quiet):
-            await asyncio.sleep(rng.uniform(0.2, 1.5))
-        count += 1
-        await asyncio.sleep(rng.expovariate(0.5))
-    await scene.plant.say(Say())
-    scene.notes.append(f"{count} faults, seed {scene.seed}")
-    yield
-
-
-RANDOM: dict[str, Inject] = {
-    "killed": signalled(signal.SIGKILL),
-    "stopped": signalled(signal.SIGSTOP),
-    "segfault": signalled(signal.SIGSEGV),
-    "late": late(12.0),
-    "bimodal": late(12.0, 0.3),
-    "endless": commanded(Say(turns=ENDLESS, once=1)),
-    "nan": commanded(Say(kind=GIVES_NAN)),
-    "large": commanded(Say(floats=2e7, share=0.2)),
-}
-
 FAULTS = (
     Fault("worker killed (SIGKILL)", signalled(signal.SIGKILL), 1.0, Rung.FALLBACK, falls=False),
     Fault("worker stopped (SIGSTOP)", signalled(signal.SIGSTOP), 2.0, Rung.FALLBACK),
@@ -148,4 +113,3 @@ FAULTS = (
     Fault("outputs NaN", commanded(Say(kind=GIVES_NAN)), 3.0, Rung.FALLBACK),
     Fault("outputs constant", commanded(Say(kind=GIVES_CONSTANT)), 4.0, Rung.FALLBACK),
 )
-RANDOMLY = Fault("at random, 45 s", at_random, falls=False)

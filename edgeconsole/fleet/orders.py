@@ -20,7 +20,8 @@ QUEUE_S: Final = 3600.0
 """How long an order waits for a device that is offline before it is dropped."""
 LEAST_QUEUE_S: Final = 10.0
 NO_REASON: Final = "no reason given"
-_MOST_REASON: Final = 200
+MOST_REASON: Final = 200
+"""Characters of a reason that are kept."""
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
@@ -146,7 +147,7 @@ class Intent(msgspec.Struct, frozen=True):
             url=url,
             kind=self.kind,
             model=self.model,
-            reason=self.reason.strip()[:_MOST_REASON] or NO_REASON,
+            reason=self.reason.strip()[:MOST_REASON] or NO_REASON,
             actor=self.actor,
             issued_unix_s=now_unix_s,
             hold_s=hold_s,

@@ -13,7 +13,7 @@ from edgeconsole.protocol.inference import AnswerParameters, Rung, ServerFrame, 
 from edgeconsole.protocol.telemetry import DeviceEvent, Severity
 from faults.load import End, Load, Outcome, Start
 from faults.models import FALLBACK, MODEL, PRIMARY, STANDBY, STATIC
-from faults.mutate import mutated
+from faults.mutate import mutate
 from faults.report import in_time, page
 from faults.summary import Row, summarise
 
@@ -127,6 +127,6 @@ def test_the_page_says_what_failed_and_what_was_skipped():
 def test_mutations_repeat_and_differ():
     """A seed gives the same mutations again; nearly all differ from what they were."""
     base = b'{"model_name": "m", "id": "7", "inputs": []}'
-    first = [mutated(random.Random(seed), base) for seed in range(200)]
-    assert first == [mutated(random.Random(seed), base) for seed in range(200)]
+    first = [mutate(random.Random(seed), base, [base]) for seed in range(200)]
+    assert first == [mutate(random.Random(seed), base, [base]) for seed in range(200)]
     assert sum(each != base for each in first) > 190

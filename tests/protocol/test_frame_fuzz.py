@@ -6,7 +6,6 @@ Each test draws its seed from `random`, which pytest-randomly seeds, and prints 
 from __future__ import annotations
 
 import random
-import re
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -42,66 +41,7 @@ from edgeconsole.protocol.inference import (
 from edgeconsole.protocol.reader import RequestReader
 from edgeconsole.protocol.telemetry import DeviceEvent, Severity
 from edgeconsole.protocol.tensors import Array, Datatype, element_count
-
-TOKENS = (
-    *(
-        b"NaN",
-        b"-Infinity",
-        b"1e999",
-        b"-1",
-        b"0",
-        b"1.5",
-        b"null",
-        b"true",
-        b"[]",
-        b"{}",
-        b"[[1],2]",
-    ),
-    *(
-        b"2147483648",
-        b"18446744073709551616",
-        b"1" * 5000,
-        b'""',
-        b'"\\ud800"',
-        b'"\xff"',
-        b"[" * 2000,
-    ),
-    *(
-        b'"BYTES"',
-        b'"FP16"',
-        b'"x"',
-        b'"ids"',
-        b'"flags"',
-        b'"parameters":{"binary_data_size":8}',
-        b'"cancel":"1"',
-        b"\0",
-    ),
-)
-_ATOM = re.compile(rb'"[^"]*"|-?\d+(?:\.\d+)?|\[\]|true|null')
-
-
-def mutate(rng: random.Random, frame: bytes, others: list[bytes]) -> bytes:
-    """Return the frame with one thing wrong that a peer might get wrong, or might try."""
-    at = rng.randrange(len(frame) + 1)
-    end = min(len(frame), at + rng.choice((1, 1, 2, 4, 8, 64)))
-    match rng.randrange(7):
-        case 0:
-            return frame[:at] + rng.randbytes(end - at) + frame[end:]
-        case 1:
-            return frame[:at] + frame[end:]
-        case 2:
-            return frame[:at]
-        case 3:
-            return frame[:at] + frame[at:end] * rng.choice((2, 2, 2, 50)) + frame[end:]
-        case 4:
-            other = rng.choice(others)
-            return frame[:at] + other[rng.randrange(len(other)) :]
-        case _:
-            atoms = list(_ATOM.finditer(frame))
-            if not atoms:
-                return frame + rng.choice(TOKENS)
-            atom = rng.choice(atoms)
-            return frame[: atom.start()] + rng.choice(TOKENS) + frame[atom.end() :]
+from faults.mutate import mutate
 
 
 def frames(

@@ -16,22 +16,16 @@ from edgeconsole.protocol.telemetry import ModelSample, ModelState
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
 from edgeconsole.runtime.serving.channel import Layout, Load, Ran, RunFailed
-from edgeconsole.runtime.serving.curve import BatchCurve
-from edgeconsole.runtime.serving.forecast import WaitForecast
 from edgeconsole.runtime.serving.metrics import PerformanceMetrics, Phase
+from edgeconsole.runtime.serving.outlook import Outlook
 from edgeconsole.runtime.serving.pool import OnEvent, PoolLimits, Worker, WorkerPool
 from edgeconsole.specs import ModelDeploymentSpec, ServingConfig
 
 MAX_ATTEMPTS: Final = 2
 """A request whose worker died goes once more, to another worker; then it may be the cause."""
 _EARLY_S: Final = 0.0002
-_MARGIN_MS: Final = 2.0
-_MARGIN_SHARE: Final = 0.05
-"""What an answer may be delayed on its way out: a busy loop's longest callback."""
-_QUIET_S: Final = 1.0
 _PATIENCE: Final = 4.0
 """A worker hangs only when it takes this multiple of what such a batch takes, and `hang_timeout_s`."""
-_TOO_LATE: Final = frozenset({ErrorCode.DEADLINE_EXCEEDED, ErrorCode.DEADLINE_UNREACHABLE})
 _KEPT_FORMS: Final = 256
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
@@ -69,15 +63,14 @@ class ModelRunner:
         self.metrics = PerformanceMetrics()
         self._lent = PerformanceMetrics()
         """What is not a client's request to this model; see `Pending.counted`."""
-        self.curve = BatchCurve()
-        self.forecast = WaitForecast()
+        self._outlook = Outlook()
+        self.curve = self._outlook.curve
         self.cached = spec.cache
         self._spec = spec
         self._max_rows = spec.max_batch if self.manifest.is_batched else 1
         self._max_bytes = 2 * serving.max_message_bytes - ALIGNMENT * len(self.manifest.inputs)
         self._max_delay_s = spec.max_delay_ms / 1e3
         self._stopping = False
-        self._ran_s = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._queue = RequestBatcher(
             serving.max_queue, serving.max_queue_mb << 20, serving.queue_policy
@@ -131,14 +124,13 @@ class ModelRunner:
             )
         worker = self._pool.free_worker()
         if worker is not None and self._nobody_waits and not self._max_delay_s:
-            self._admit(pending, now_s, 0.0, self._shortest_ms(pending.rows, now_s))
+            self._outlook.check_idle(pending, now_s)
             self._idle.clear()
             self.watch(pending)
             self._run(worker, [pending], now_s)
             return
-        wait_ms = self._expected_wait_ms(pending, now_s)
-        self._admit(pending, now_s, wait_ms, self.curve.bound_ms(pending.rows))
-        pending.expected_ms = wait_ms
+        wait_ms = self._wait_ms(pending, now_s)
+        self._outlook.check_waiting(pending, now_s, wait_ms)
         try:
             dropped = self._queue.push(pending, now_s)
         except RequestError as error:
@@ -167,38 +159,15 @@ class ModelRunner:
         if not pending.done:
             self._refuse(pending, error)
 
-    def _admit(self, pending: Pending, now_s: float, wait_ms: float, service_ms: float) -> None:
-        """Refuse at once what cannot be answered in time."""
-        budget_ms = (pending.deadline_s - now_s) * 1e3
-        margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
-        if wait_ms * self.forecast.factor + service_ms + margin_ms > budget_ms:
-            raise RequestError(
-                ErrorCode.DEADLINE_UNREACHABLE,
-                f"an answer would take about {wait_ms + service_ms:.1f} ms, "
-                f"{budget_ms:.1f} ms are left",
-                hint="allow more time, or send to another device",
-                estimated_wait_ms=wait_ms,
-            )
-
-    def _shortest_ms(self, rows: int, now_s: float) -> float:
-        """Return about the shortest time a batch takes; after a quiet second, nothing is known.
-
-        An idle worker deserves the benefit of the doubt; a queue only grows worse. What is refused teaches nothing: without this a model that was slow once would refuse for ever.
-        """
-        return self.curve.least_ms(rows) if now_s - self._ran_s < _QUIET_S else 0.0
-
-    def _expected_wait_ms(self, pending: Pending, now_s: float) -> float:
+    def _wait_ms(self, pending: Pending, now_s: float) -> float:
         """Return how long a request would wait for a worker."""
         ends_s = min([batch.ends_s for batch, _ in self._pool.jobs()], default=now_s)
-        ahead = self._queue.rows_ahead(pending.priority, pending.deadline_s)
-        queue_ms = 0.0
-        if ahead:
-            size = self.curve.enough_rows(self._max_rows)
-            batches, rest = divmod(ahead, size)
-            queue_ms = batches * self.curve.mean_ms(size)
-            if rest:
-                queue_ms += self.curve.mean_ms(rest)
-        return max(0.0, ends_s - now_s) * 1e3 + queue_ms / max(self._pool.ready_count, 1)
+        return self._outlook.wait_ms(
+            self._queue.rows_ahead(pending.priority, pending.deadline_s),
+            self._max_rows,
+            free_in_ms=(ends_s - now_s) * 1e3,
+            workers=self._pool.ready_count,
+        )
 
     def _dispatch(self) -> None:
         """Give free workers what goes next."""
@@ -219,27 +188,14 @@ class ModelRunner:
 
     def _in_time(self, members: list[Pending], now_s: float) -> list[Pending]:
         """Refuse what would be late even if it ran at once: its time belongs to others."""
-        # With others waiting, time is not spent on a gamble.
-        waiting = len(self._queue) > 0
+        others_wait = len(self._queue) > 0
         good = []
         for member in members:
-            left_ms = (member.deadline_s - now_s) * 1e3
-            takes_ms = (
-                self.curve.mean_ms(member.rows)
-                if waiting
-                else self._shortest_ms(member.rows, now_s)
-            )
-            if left_ms >= takes_ms:
+            error = self._outlook.too_late(member, now_s, others_wait=others_wait)
+            if error is None:
                 good.append(member)
             else:
-                self._refuse(
-                    member,
-                    RequestError(
-                        ErrorCode.DEADLINE_UNREACHABLE,
-                        f"{left_ms:.1f} ms are left when its turn came, too few to answer",
-                        estimated_wait_ms=(now_s - member.received_s) * 1e3,
-                    ),
-                )
+                self._refuse(member, error)
         return good
 
     def _run(self, worker: Worker[Batch], members: list[Pending], now_s: float) -> None:
@@ -261,10 +217,7 @@ class ModelRunner:
             return
         for member in members:
             member.attempts += 1
-            if member.expected_ms:
-                self.forecast.observe(member.expected_ms, (now_s - member.received_s) * 1e3)
-                member.expected_ms = 0.0
-        self._ran_s = now_s
+            self._outlook.runs(member, now_s)
         ends_s = now_s + self.curve.mean_ms(rows) / 1e3
         batch = Batch(members, rows, now_s, worker.idle_since_s, ends_s)
         self._pool.run(worker, batch, layout, now_s, _PATIENCE * self.curve.bound_ms(rows) / 1e3)
@@ -423,9 +376,7 @@ class ModelRunner:
 
     def _refuse(self, pending: Pending, error: RequestError) -> None:
         self._queue.remove(pending)
-        if pending.expected_ms and error.code in _TOO_LATE:
-            waited_ms = (time.monotonic() - pending.received_s) * 1e3
-            self.forecast.missed(pending.expected_ms, waited_ms)
+        self._outlook.given_up(pending, error, time.monotonic())
         if not pending.done:
             self._figures(pending).refused[error.code] += 1
             pending.resolve(error)

@@ -22,6 +22,7 @@ from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.blast import Blast, Effort, blast
 from edgeconsole.fleet.orders import (
     DEFAULT_HOLD_S,
+    MOST_REASON,
     NO_REASON,
     QUEUE_S,
     Intent,
@@ -40,7 +41,6 @@ from edgeconsole.tui.widgets.prompt import PromptInput
 
 Given = tuple[Intent, tuple[str, ...]]
 """The order, and the devices it is for."""
-_MOST_REASON: Final = 200
 _WIDTH: Final = 86
 
 
@@ -84,7 +84,7 @@ class ConfirmScreen(ModalScreen[Given | None]):
         with Horizontal(classes="field"):
             yield Lines(self.state.glyphs, id=f"label-{name}")
             field = PromptInput(
-                text, compact=True, select_on_focus=False, id=name, max_length=_MOST_REASON
+                text, compact=True, select_on_focus=False, id=name, max_length=MOST_REASON
             )
             field.cursor_blink = False
             yield field
