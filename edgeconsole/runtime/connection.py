@@ -30,6 +30,8 @@ _FIN: Final = 0x80
 _WHOLE_TEXT: Final = _FIN | Opcode.TEXT
 _WHOLE_BINARY: Final = _FIN | Opcode.BINARY
 _MASKED: Final = 0x80
+_FIRST_BYTES: Final = frozenset(flags | opcode for flags in range(0, 256, 16) for opcode in Opcode)
+"""Of frames whose opcode is known; whatever else begins one is wrong, however it goes on."""
 _SMALL: Final = 4096
 """Below this a copy costs less than a view."""
 _END_OF_HANDSHAKE: Final = b"\r\n\r\n"
@@ -75,6 +77,8 @@ class DirectConnection(ServerConnection):
             if size - start < 2:
                 return self._keep(received, start, 2)
             first, second = received[start], received[start + 1]
+            if first not in _FIRST_BYTES or not second & _MASKED:
+                return self._give_up(received, start)
             length, body = second & 0x7F, start + 6
             if length > 125:
                 body += 2 if length == 126 else 8
@@ -83,10 +87,8 @@ class DirectConnection(ServerConnection):
                 unpack = _LENGTH_16 if length == 126 else _LENGTH_64
                 (length,) = unpack.unpack_from(received, start + 2)
             limit = protocol.max_message_size
-            if not second & _MASKED or (limit is not None and length > limit):
-                # It ends the connection, and the library knows how.
-                self._cuts_frames = self._at_frame = False
-                return self._give_all(bytes(received[start:]))
+            if limit is not None and length > limit:
+                return self._give_up(received, start)
             end = body + length
             if end > size:
                 return self._keep(received, start, end - start)
@@ -112,6 +114,11 @@ class DirectConnection(ServerConnection):
         """Keep the beginning of a frame until `need` bytes of it are there."""
         self._rest += memoryview(received)[start:]
         self._need = need
+
+    def _give_up(self, received: bytes | bytearray, start: int) -> None:
+        """Let the library have the rest: it ends the connection, and the library knows how."""
+        self._cuts_frames = self._at_frame = False
+        self._give_all(bytes(received[start:]))
 
     def _give_all(self, data: bytes) -> None:
         """Let the library parse; notes whether more than the handshake was in it."""

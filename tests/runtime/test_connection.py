@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError
+from websockets.protocol import State
 
 from edgeconsole.runtime.connection import DirectConnection
 
@@ -228,6 +229,18 @@ async def test_a_client_that_speaks_early_is_heard() -> None:
         writer.close()
         await asyncio.wait_for(gone.wait(), 5)
     assert sorted(map(str, heard)) == sorted(map(str, [b"early \r\n\r\n", "later"]))
+
+
+@pytest.mark.parametrize("begin", [bytes([0x82, 0x7E]), bytes([0x83, 0xFE]), bytes([0x82, 0x05])])
+async def test_a_frame_that_begins_wrong_is_not_waited_for(begin: bytes) -> None:
+    """Two bytes tell: no mask, or an unknown opcode. The rest need not come."""
+    for cuts in (True, False):
+        async with pair() as ends:
+            ends.start(cuts=cuts)
+            ends.feed(frame(BINARY, b"good") + begin)
+            assert ends.taken == [b"good"]
+            assert ends.server.protocol.state is State.CLOSING
+            ends.client.transport.abort()
 
 
 async def test_random_streams_end_in_an_answer_or_a_close() -> None:
