@@ -63,6 +63,8 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """0: find out whether more than one thread pays."""
     cores: int
     max_rows: int
+    measures: bool
+    """Time batches of up to `max_rows`; the first worker does it for all, on cores that may serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
     self_test_ms: float
     intra_op_threads: int
     curve: tuple[tuple[int, float], ...]
-    """How long batches take: rows and ms."""
+    """How long batches take: rows and ms; empty if it was not asked to measure."""
 
 
 class NotLoaded(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+import msgspec
+
 from edgeconsole.errors import BackendError
 from edgeconsole.protocol.telemetry import ModelState, Severity
 from edgeconsole.runtime.serving.channel import (
@@ -108,7 +110,8 @@ class WorkerPool(Generic[Job]):
         self.restarts = 0
         self.first_words: Ready | None = None
         self._name = name
-        self._load = load
+        self.load = load
+        """What the next worker is told."""
         self._limits = limits
         self._user = user
         self._on_event = on_event
@@ -252,7 +255,7 @@ class WorkerPool(Generic[Job]):
         worker.started_s = time.monotonic()
         try:
             worker.process = WorkerProcess(
-                self._load,
+                self.load,
                 area_bytes=self._limits.area_bytes,
                 on_message=lambda _, message: self._heard(worker, message),
                 on_exit=lambda process, why: self._exited(worker, process, why),
@@ -289,6 +292,11 @@ class WorkerPool(Generic[Job]):
         )
         if not self._first_ready.done():
             self.first_words = message
+            # What one found out holds for all: were each to choose, they could ask for more cores
+            # than there are.
+            self.load = msgspec.structs.replace(
+                self.load, intra_op_threads=message.intra_op_threads, measures=False
+            )
             self._first_ready.set_result(None)
         self._user.worker_free()
 

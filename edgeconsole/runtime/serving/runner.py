@@ -87,7 +87,7 @@ class ModelRunner:
         threads = min(spec.intra_op_threads or 0, cores)
         self._pool: WorkerPool[Batch] = WorkerPool(
             self.manifest.key,
-            Load(str(bundle.path), threads, cores, self._max_rows),
+            Load(str(bundle.path), threads, cores, self._max_rows, measures=True),
             PoolLimits(
                 area_bytes=2 * serving.max_message_bytes,
                 hang_timeout_s=serving.hang_timeout_s,
