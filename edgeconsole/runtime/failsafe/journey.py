@@ -107,7 +107,7 @@ class Journey:
             if error.code not in _STEP_DOWN:
                 raise
             self._error = error
-            self._steps.note_refused(self._asked, error, ran=False)
+            self._steps.note_refused(pending, error)
             self._descend_or_raise()
             return
         if not self._done:
@@ -136,17 +136,16 @@ class Journey:
                 self._end(steps.take(asked, outcome))
                 return
             outcome = RequestError(ErrorCode.MODEL_FAILED, bad)
-        ran = self._primary is not None and self._primary.attempts > 0
-        self._primary = None
+        primary, self._primary = self._primary, None
         if outcome.code not in _STEP_DOWN:
             self._end(outcome)
             return
-        self._end_trial(passed=False if ran else None)
+        self._end_trial(passed=False if primary is not None and primary.began_s else None)
         self._error = outcome
         if outcome.code in FAILURES:
             steps.note_failed()
-        else:
-            steps.note_refused(asked, outcome, ran=ran)
+        elif primary is not None:
+            steps.note_refused(primary, outcome)
         if self._fallback is None:
             refused = self._descend()
             if refused is not None:
@@ -161,7 +160,12 @@ class Journey:
         if refused is not None:
             self._done = True
             self._let_go()
-            raise refused
+            try:
+                raise refused
+            finally:
+                # An error knows this frame: held by it, it would keep the request until the
+                # collector runs.
+                del refused
 
     def _descend(self) -> RequestError | None:
         """Ask the fallback or answer from what needs no model; returns why neither can."""
@@ -234,8 +238,8 @@ class Journey:
     def _end_below(self, answer: Answer) -> None:
         """Answer from a lower rung; a primary that still runs was late for this request."""
         primary = self._primary
-        if primary is not None and primary.attempts:
-            self._steps.note_late(self._asked)
+        if primary is not None and primary.began_s:
+            self._steps.note_late(primary)
         self._end_trial(passed=False)
         self._steps.note_below(answer.rung, hedged=primary is not None)
         self._end(answer)

@@ -224,16 +224,16 @@ class Steps:
         """Take in a failure of the primary."""
         self._note_bad(failed=1)
 
-    def note_late(self, asked: Asked) -> None:
+    def note_late(self, primary: Pending) -> None:
         """Take in that the primary was late, if the request gave it a fair chance."""
-        if self._is_fair(asked):
+        if self._is_fair(primary):
             self._note_bad(slow=1)
 
-    def note_refused(self, asked: Asked, error: RequestError, *, ran: bool) -> None:
+    def note_refused(self, primary: Pending, error: RequestError) -> None:
         """Take in that the primary did not answer: lateness counts, a full queue does not."""
         idle = error.estimated_wait_ms == 0.0
-        if ran or (error.code is ErrorCode.DEADLINE_UNREACHABLE and idle):
-            self.note_late(asked)
+        if primary.began_s or (error.code is ErrorCode.DEADLINE_UNREACHABLE and idle):
+            self.note_late(primary)
 
     def note_fallback(self, outcome: Outcome) -> None:
         """Take in how the fallback's work ended."""
@@ -251,9 +251,14 @@ class Steps:
         if self._route.judge.fed(now_s, failed=failed, slow=slow):
             self._route.review(now_s)
 
-    def _is_fair(self, asked: Asked) -> bool:
-        budget_ms = (asked.deadline_s - asked.received_s) * 1e3
-        return budget_ms >= _FAIR_FACTOR * self._route.nominal_ms * asked.rows + _FAIR_MS
+    def _is_fair(self, primary: Pending) -> bool:
+        """Compare what the worker was left with the usual: the time in the queue is not its fault."""
+        left_ms = (primary.deadline_s - (primary.began_s or primary.received_s)) * 1e3
+        rows = primary.batch_rows or primary.rows
+        usual_ms = self._route.nominal_ms * rows
+        if self._route.primary is not None:
+            usual_ms = min(usual_ms, self._route.primary.curve.mean_ms(rows))
+        return left_ms >= _FAIR_FACTOR * usual_ms + _FAIR_MS
 
     def _refused(self, error: RequestError) -> RequestError:
         self._route.counts.refused[error.code] += 1

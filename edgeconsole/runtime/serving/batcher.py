@@ -108,6 +108,10 @@ class Pending:
     expected_ms: float = 0.0
     """The wait it was admitted with; 0 if it did not have to wait, or its wait is over."""
     attempts: int = 0
+    began_s: float = 0.0
+    """When a worker last got it; 0 if none did."""
+    batch_rows: int = 0
+    """The rows of the batch it ran in."""
     ticket: int = 0
     """Its place in the queue; 0 while it is not in one."""
     counted: bool = True

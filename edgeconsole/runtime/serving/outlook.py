@@ -16,6 +16,8 @@ _MARGIN_MS: Final = 2.0
 _MARGIN_SHARE: Final = 0.05
 """What an answer may be delayed on its way out: a busy loop's longest callback."""
 _QUIET_S: Final = 1.0
+_WAITED_S: Final = 0.002
+"""What a worker got sooner did not wait: if that is late, the model is slow and not the queue long."""
 _TOO_LATE: Final = frozenset({ErrorCode.DEADLINE_EXCEEDED, ErrorCode.DEADLINE_UNREACHABLE})
 
 
@@ -72,13 +74,18 @@ class Outlook:
 
     def given_up(self, pending: Pending, error: RequestError, now_s: float) -> None:
         """Take in that a request was given up; if it was for its deadline, the wait was too long."""
-        if pending.expected_ms and error.code in _TOO_LATE:
+        if error.code not in _TOO_LATE:
+            return
+        if pending.expected_ms:
             self._forecast.missed(pending.expected_ms, (now_s - pending.received_s) * 1e3)
+            self._forecast.broken(now_s)
+        elif pending.began_s - pending.received_s > _WAITED_S:
+            self._forecast.broken(now_s)
 
     def _check(self, pending: Pending, now_s: float, wait_ms: float, service_ms: float) -> None:
         budget_ms = (pending.deadline_s - now_s) * 1e3
         margin_ms = min(_MARGIN_MS, _MARGIN_SHARE * budget_ms)
-        if wait_ms * self._forecast.factor + service_ms + margin_ms > budget_ms:
+        if wait_ms * self._forecast.factor(now_s) + service_ms + margin_ms > budget_ms:
             raise RequestError(
                 ErrorCode.DEADLINE_UNREACHABLE,
                 f"an answer would take about {wait_ms + service_ms:.1f} ms, "

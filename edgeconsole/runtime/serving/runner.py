@@ -217,6 +217,7 @@ class ModelRunner:
             return
         for member in members:
             member.attempts += 1
+            member.began_s, member.batch_rows = now_s, rows
             self._outlook.runs(member, now_s)
         ends_s = now_s + self.curve.mean_ms(rows) / 1e3
         batch = Batch(members, rows, now_s, worker.idle_since_s, ends_s)

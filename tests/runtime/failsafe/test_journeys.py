@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
 import sys
 import time
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from edgeconsole.runtime.failsafe.ladder import LadderLimits
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.failsafe.replay import read_trace, replay
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
+from edgeconsole.runtime.serving.batcher import Pending
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.specs import (
     EdgeAgentConfig,
@@ -220,6 +223,75 @@ async def test_a_route_without_anything_below_stops_and_tries_again(tmp_path, ev
             return not isinstance(outcome, RequestError) and outcome.rung is Rung.PRIMARY
 
         await eventually(back)
+
+
+async def test_time_in_the_queue_is_not_the_models_fault(tmp_path):
+    """Late after a long wait proves nothing, late in a worker's hands does, by the batch's size.
+
+    Else a device that gets more than it can do would open its breaker and answer nothing at all.
+    """
+    async with device(tmp_path, fallback=False) as dev:
+        await dev.answer()
+        dev.route.nominal_ms = 10.0
+        curve = dev.route.primary.curve
+        for _ in range(200):
+            curve.observe(1, 10.0)
+            curve.observe(4, 20.0)
+
+        def late(began_ms, rows=1):
+            now_s = time.monotonic()
+            pending = Pending([GOOD], (), 5, now_s - 0.2, now_s, finish=lambda _: None)
+            pending.began_s, pending.batch_rows = now_s - 0.2 + began_ms / 1e3, rows
+            before = dev.route.judge.breaker.bad_in_a_row
+            dev.route.steps.note_late(pending)
+            return dev.route.judge.breaker.bad_in_a_row - before
+
+        assert late(0.0) == 1
+        assert late(150.0) == 1
+        assert late(160.0) == 0
+        assert late(100.0, rows=4) == 1
+        assert late(120.0, rows=4) == 0
+
+
+async def test_what_has_ended_is_not_held(tmp_path, eventually):
+    """However a request ends, its tensors go then: an overloaded device has no memory for refused ones.
+
+    An error knows the frames it went through; a frame that knows the error keeps both, and all that
+    the frames hold, until the collector runs, which takes long and stops everything.
+    """
+    async with device(tmp_path, fallback=False) as dev:
+
+        async def ended(value, **fields):
+            x = np.full((1, 4), value, np.float32)
+            outcome = await dev.answer(x, **fields)
+            return getattr(outcome, "code", None), weakref.ref(x)
+
+        async def cancelled():
+            x = np.full((1, 4), 4.0, np.float32)
+            outcomes, drop, _ = dev.ask(x)
+            drop(RequestError(ErrorCode.CANCELLED, "by the test"))
+            return outcomes[0][1].code, weakref.ref(x)
+
+        await dev.answer()
+        gc.collect()
+        gc.disable()
+        try:
+            kept = []
+            for end, code in (
+                (ended(4.0), None),
+                (ended(4.0, deadline_ms=1e-6), ErrorCode.DEADLINE_UNREACHABLE),
+                (cancelled(), ErrorCode.CANCELLED),
+                *((ended(-4.0), ErrorCode.MODEL_FAILED) for _ in range(5)),
+                (ended(4.0), ErrorCode.SAFE_STOP),
+            ):
+                got, x = await end
+                assert got is code
+                kept.append((code, x))
+            for code, x in kept:
+                await eventually(lambda x=x: x() is None)
+                print(code, "let go")
+        finally:
+            gc.enable()
 
 
 async def test_every_request_has_one_outcome_in_time(tmp_path):

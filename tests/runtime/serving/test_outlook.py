@@ -86,6 +86,20 @@ def test_who_gave_up_for_another_reason_says_nothing_of_waits(outlook):
             assert still_fits
 
 
+@pytest.mark.parametrize("waited_ms", [0.0, 50.0])
+def test_who_expired_in_a_worker_had_waited_too_long_or_not_at_all(outlook, waited_ms):
+    """After a wait, less is promised; without one the model was slow, and no wait is to blame."""
+    expired = pending(0.0, waited_ms=100.0)
+    expired.began_s = expired.received_s + waited_ms / 1e3
+    outlook.given_up(expired, RequestError(ErrorCode.DEADLINE_EXCEEDED, "gone"), NOW_S)
+    fits = pending(72.0)
+    if waited_ms:
+        with pytest.raises(RequestError):
+            outlook.check_waiting(fits, NOW_S, 45.0)
+    else:
+        outlook.check_waiting(fits, NOW_S, 45.0)
+
+
 def test_an_idle_model_gets_the_benefit_of_the_doubt_after_a_quiet_second(outlook):
     """Just after a batch its times count; a second later nothing is known of them."""
     outlook.runs(pending(100.0), NOW_S)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from edgeconsole.protocol.telemetry import Severity
@@ -21,20 +22,30 @@ class User:
         self.changed = asyncio.Event()
 
     def worker_free(self) -> None:
+        """Note that something changed."""
         self.changed.set()
 
     def job_done(self, job: object, result: object) -> None:
+        """Fail."""
         raise AssertionError("no job was given")
 
     def job_lost(self, job: object, why: str) -> None:
+        """Fail."""
         raise AssertionError("no job was given")
 
     def pool_failed(self, why: str) -> None:
+        """Fail."""
         raise AssertionError(why)
 
 
 def say(severity: Severity, kind: str, what: str) -> None:
+    """Show an event if the test fails."""
     print(severity.name, kind, what)
+
+
+def thread_counts(pool: WorkerPool[Any]) -> set[int]:
+    """Return how many threads the workers have."""
+    return {psutil.Process(pid).num_threads() for pid in pool.pids()}
 
 
 async def started(pool: WorkerPool[Any], user: User, count: int) -> None:
@@ -58,13 +69,15 @@ async def test_what_the_first_worker_found_holds_for_all(tmp_path: Path, threads
     await pool.start()
     try:
         words = pool.first_words
-        assert words is not None and words.intra_op_threads >= 1 and words.curve
+        assert words is not None
+        assert words.intra_op_threads >= 1
+        assert words.curve
         assert threads in {0, words.intra_op_threads}
         assert pool.load.intra_op_threads == words.intra_op_threads
         assert not pool.load.measures
         pool.grow(3)
         await started(pool, user, 3)
-        counts = {len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pool.pids()}
+        counts = thread_counts(pool)
         assert len(counts) == 1
         before = set(pool.pids())
         pool.replace("replaced", "for the test")
@@ -73,6 +86,6 @@ async def test_what_the_first_worker_found_holds_for_all(tmp_path: Path, threads
             await asyncio.wait_for(user.changed.wait(), 60)
         assert not before & set(pool.pids())
         assert pool.first_words is words
-        assert {len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pool.pids()} == counts
+        assert thread_counts(pool) == counts
     finally:
         await pool.stop()
