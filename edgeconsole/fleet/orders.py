@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
 from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
 from edgeconsole.protocol.control import Force, Release
@@ -22,8 +22,6 @@ LEAST_QUEUE_S: Final = 10.0
 NO_REASON: Final = "no reason given"
 MOST_REASON: Final = 200
 """Characters of a reason that are kept."""
-_UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
 
 class OrderKind(StrEnum):
@@ -183,15 +181,6 @@ def line_of(
     return shlex.join(words)
 
 
-def parse_duration(text: str) -> float:
-    """Return the seconds of `30m`, `1h30m` or `90s`; raises `ConfigError`."""
-    compact = text.strip().casefold().replace(" ", "")
-    if not _DURATION.fullmatch(compact):
-        raise ConfigError(f"{text!r} is not a time", hint="like 90s, 30m, 1h30m or 2d")
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", compact)
-    return sum(float(amount) * _UNITS_S[unit] for amount, unit in parts)
-
-
 def parse_hold(text: str) -> float:
     """Return how long something is to be forced; raises `ConfigError` for no time or too long."""
     hold_s = parse_duration(text)
@@ -210,13 +199,3 @@ def parse_queue(text: str) -> float:
         least = duration_text(LEAST_QUEUE_S)
         raise ConfigError(f"{text!r}: an order waits at least {least}", hint="like 10m or 1h")
     return queue_s
-
-
-def duration_text(seconds: float) -> str:
-    """Return a time as `parse_duration` reads it, in whole seconds: `1h30m`."""
-    left = max(0, round(seconds))
-    text = ""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        amount, left = divmod(left, size)
-        text += f"{amount}{unit}" if amount else ""
-    return text or "0s"

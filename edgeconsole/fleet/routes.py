@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeconsole.fleet.orders import duration_text
+from edgeconsole.durations import duration_text
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind, RouteSample, RungSample
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceSample

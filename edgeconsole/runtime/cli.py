@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -30,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
             from edgeconsole.runtime.failsafe import replay
 
             return replay.main(given[1:])
+        if given[:1] == ["optimize"]:
+            # A program of its own: this one never imports an engine.
+            module = [sys.executable, "-m", "edgeconsole.runtime.optimizer.cli", *given[1:]]
+            os.execv(sys.executable, module)  # noqa: S606 - our own interpreter and module
         options = _parser().parse_args(given)
         settings = load_settings(options.config)
         if options.record is not None:
@@ -52,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeconsole-agent",
         description="Serve AI models on this device.",
-        epilog="edgeconsole-agent ladder --replay FILE prints the failsafe ladder's transitions for "
+        epilog="edgeconsole-agent optimize BUNDLE makes a model smaller and faster on this device. "
+        "edgeconsole-agent ladder --replay FILE prints the failsafe ladder's transitions for "
         "recorded evidence.",
     )
     parser.add_argument(

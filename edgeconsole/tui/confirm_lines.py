@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from edgeconsole.durations import duration_text
 from edgeconsole.fleet.blast import Blast, Effort
-from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing, duration_text
+from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, crop

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from edgeconsole.durations import duration_text
 from edgeconsole.fleet.levels import Freshness, Level
-from edgeconsole.fleet.orders import Standing, duration_text
+from edgeconsole.fleet.orders import Standing
 from edgeconsole.fleet.routes import answering, why_text
 from edgeconsole.fleet.store import DeviceView
 from edgeconsole.protocol.failsafe import RouteSample, RungSample

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from edgeconsole.durations import duration_text
 from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.levels import Level
-from edgeconsole.fleet.orders import duration_text
 from edgeconsole.fleet.routes import answering, degraded, stopped, why_text
 from edgeconsole.protocol.failsafe import Condition, RouteSample, Transition
 from edgeconsole.tui import format as fmt

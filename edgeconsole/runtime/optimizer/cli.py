@@ -1,0 +1,210 @@
+"""`edgeconsole-agent optimize`: optimise a bundle on this device, without console or network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.swap import put_in_place, sibling
+from edgeconsole.bundle.writer import check_target
+from edgeconsole.durations import parse_duration
+from edgeconsole.errors import BundleError, EdgeConsoleError
+from edgeconsole.protocol.optimization import (
+    Constraints,
+    Objective,
+    OptimizationReport,
+    VariantStatus,
+)
+from edgeconsole.runtime.linux import gain_no_privileges
+from edgeconsole.runtime.optimizer.job import EdgeModelOptimizer, Order, Progress
+from edgeconsole.runtime.optimizer.ledger import cache_path, one_at_a_time
+from edgeconsole.runtime.optimizer.place import measure_place
+from edgeconsole.runtime.optimizer.plan import Plan
+from edgeconsole.runtime.optimizer.table import plan_lines, report_lines
+from edgeconsole.specs import ModelOptimizationLevel
+from edgeconsole.text import printable
+
+EXIT_OK: Final = 0
+EXIT_NOTHING_FITS: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CANCELLED: Final = 130
+_DESCRIPTION: Final = """\
+Make variants of a packed model, measure each on this device in a process of its own, and recommend
+the best that keeps to the constraints. The bundle itself is not changed.
+
+exit code: 0 a variant is recommended, 1 none keeps to the constraints, 2 it could not be done.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _cancelled)
+    gain_no_privileges()
+    try:
+        return _run(options)
+    except EdgeConsoleError as error:
+        print(f"edgeconsole-agent optimize: {printable(str(error))}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("cancelled; what was measured is kept", file=sys.stderr)
+        return EXIT_CANCELLED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgeconsole-agent optimize",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bundle", type=Path, metavar="BUNDLE", help="a folder that `edgeconsole pack` wrote")
+    levels = [each.value for each in ModelOptimizationLevel]
+    full = ModelOptimizationLevel.FULL_OPTIMIZATION.value
+    add("--level", choices=levels, default=full, help=f"how far to go (default: {full})")
+    add("--out", type=Path, metavar="DIR", help="write the bundles of the variants that fit here")
+    objectives = [each.value for each in Objective]
+    add("--objective", choices=objectives, default="p99", help="what to make small (default: p99)")
+    add(
+        "--max-drop",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="what the metric may lose: points, or per cent for errors (default: 1.0)",
+    )
+    add("--max-p99-ms", type=float, metavar="MS", help="how slow a variant may be")
+    add("--max-memory-mb", type=float, metavar="MB", help="how much memory a worker may take")
+    add("--max-size-mb", type=float, metavar="MB", help="how large the model's file may be")
+    add("--budget", default="10m", metavar="TIME", help="how long it may take (default: 10m)")
+    add("--no-torch", action="store_true", help="do not load model.pt2, which can run code")
+    add("--cache", type=Path, metavar="DIR", help="where results are kept")
+    add("--plan", action="store_true", help="say what would be tried, and do nothing")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--progress", action="store_true", help="say how far it is on stderr, JSON lines")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.out is not None:
+        options.out = _checked_out(options.out)
+    bundle = Bundle.open(options.bundle)
+    bundle.verify()
+    cache = (options.cache or cache_path()).absolute()
+    tell = _teller(options)
+    optimizer = EdgeModelOptimizer(bundle, _order(options), measure_place(), cache, tell)
+    if options.plan:
+        _print_plan(optimizer.plan(), as_json=options.json)
+        return EXIT_OK
+    with one_at_a_time(cache, lambda: print("waits for another optimisation", file=sys.stderr)):
+        report = optimizer.optimize()
+    if options.out is not None:
+        _write_out(optimizer, report, bundle, options.out)
+    if tell is _show:
+        print("\r\x1b[2K", end="", file=sys.stderr)
+    if options.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print("\n".join(printable(line) for line in report_lines(report)))
+    return EXIT_OK if report.recommended is not None else EXIT_NOTHING_FITS
+
+
+def _order(options: argparse.Namespace) -> Order:
+    return Order(
+        level=ModelOptimizationLevel(options.level),
+        objective=Objective(options.objective),
+        constraints=Constraints(
+            max_drop=options.max_drop,
+            max_p99_ms=options.max_p99_ms,
+            max_memory_bytes=_bytes(options.max_memory_mb),
+            max_size_bytes=_bytes(options.max_size_mb),
+        ),
+        budget_s=parse_duration(options.budget),
+        use_torch=not options.no_torch,
+    )
+
+
+def _bytes(megabytes: float | None) -> int | None:
+    return None if megabytes is None else int(megabytes * (1 << 20))
+
+
+def _checked_out(out: Path) -> Path:
+    """Return the folder for bundles, made if need be; raises `BundleError`."""
+    out = out.absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be made: {error.strerror}") from error
+    return out
+
+
+def _write_out(
+    optimizer: EdgeModelOptimizer, report: OptimizationReport, bundle: Bundle, out: Path
+) -> None:
+    """Copy the bundles that fit; a bundle that is there is replaced in one step."""
+    folders = {
+        optimizer.bundle_of(each.name)
+        for each in report.variants
+        if each.status is VariantStatus.OK
+    }
+    for folder in sorted(folders):
+        source = folder if folder.exists() else bundle.path
+        target = check_target(out / folder.name)
+        partial = sibling(target, "partial")
+        try:
+            shutil.copytree(source, partial)
+            put_in_place(partial, target)
+        except OSError as error:
+            raise BundleError(f"{target}: cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(plan).decode())
+    else:
+        print("\n".join(plan_lines(plan)))
+
+
+def _teller(options: argparse.Namespace) -> Callable[[Progress], None]:
+    if options.progress:
+        return _say
+    return _show if sys.stderr.isatty() and not options.json else _silent
+
+
+def _silent(_: Progress) -> None:
+    """Say nothing."""
+
+
+def _say(said: Progress) -> None:
+    print(msgspec.json.encode(said).decode(), flush=True, file=sys.stderr)
+
+
+def _show(said: Progress) -> None:
+    """Show how far it is in place of what was shown before."""
+    width = os.get_terminal_size(sys.stderr.fileno()).columns
+    count = f" {said.done}/{said.of}" if said.of > 1 else ""
+    text = f"{said.stage} {said.name}{count} · at most {said.left_s:.0f} s more"
+    print("\r\x1b[2K" + printable(text)[: width - 1], end="", flush=True, file=sys.stderr)
+
+
+def _cancelled(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""How well a variant answers: the bundle's metric where there are labels, else agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.metrics import METRICS, Scored
+from edgeconsole.bundle.tensorfile import decode_tensors
+from edgeconsole.errors import BundleError
+from edgeconsole.protocol.optimization import AGREEMENT
+from edgeconsole.protocol.tensors import Array
+from edgeconsole.runtime.optimizer.children import Child
+from edgeconsole.runtime.optimizer.ledger import Judgement
+from edgeconsole.runtime.optimizer.stats import agreement, paired_drop
+from edgeconsole.runtime.optimizer.words import Answer, DataSet
+
+MOST_ROWS: Final = 10_000
+_TIMEOUT_S: Final = 600.0
+_POINTS: Final = 100.0
+
+
+class Jury:
+    """Compares variants with the original on the same rows."""
+
+    def __init__(self, bundle: Bundle, *, seed: int) -> None:
+        self._labels: Array | None = None
+        self._seed = seed
+        self.metric = AGREEMENT
+        self.doubt = ""
+        """Why the bundle's metric cannot be used, where it has one."""
+        pair = bundle.evaluation()
+        calibration = bundle.calibration() if pair is None else None
+        if pair is not None:
+            self.data, inputs = DataSet.EVALUATION, pair[0]
+            self._labels = pair[1]
+            self.metric = bundle.manifest.metric
+        elif calibration is not None:
+            self.data, inputs = DataSet.CALIBRATION, calibration
+        else:
+            self.data, inputs = DataSet.GOLDEN, bundle.golden()[0]
+        self.rows = min(MOST_ROWS, len(next(iter(inputs.values()))))
+        self._original: dict[str, Array] = {}
+        self._scored: Scored | None = None
+
+    @property
+    def said(self) -> str:
+        """Return what variants are judged on, for people."""
+        where = f"{self.data} data, {self.rows} rows"
+        if self.metric != AGREEMENT:
+            return f"{self.metric} on {where}"
+        return f"agreement with the original on {where}" + (
+            f" ({self.doubt})" if self.doubt else ""
+        )
+
+    def take_original(self, outputs: dict[str, Array]) -> float | None:
+        """Take in the original's answers; returns its metric's value, `None` without labels.
+
+        Labels that do not fit the metric are no reason to stop: what is left is agreement.
+        """
+        self._original = outputs
+        if self._labels is None:
+            return None
+        try:
+            self._scored = METRICS[self.metric].prepare(outputs, self._labels[: self.rows])
+            return self._scored.value()
+        except (BundleError, KeyError) as error:
+            self.doubt = error.message if isinstance(error, BundleError) else "unknown metric"
+            self.metric, self._labels = AGREEMENT, None
+            return None
+
+    def judge(self, outputs: Mapping[str, Array]) -> Judgement:
+        """Compare a variant's answers with the original's; raises `BundleError` if they do not fit."""
+        agrees = agreement(self._original, outputs)
+        if self._labels is None or self._scored is None:
+            return Judgement(None, _POINTS * (1.0 - agrees), None, agrees)
+        metric = METRICS[self.metric]
+        scored = metric.prepare(outputs, self._labels[: self.rows])
+        drop, interval = paired_drop(
+            self._scored,
+            scored,
+            self.rows,
+            seed=self._seed,
+            higher_is_better=metric.higher_is_better,
+            is_share=metric.is_share,
+        )
+        return Judgement(scored.value(), drop, interval, agrees)
+
+    def ask(self, probe: Child, out: Path, data: DataSet | None = None) -> dict[str, Array]:
+        """Have a probe answer the data; returns the outputs by name. Raises `ChildError`."""
+        probe.ask(Answer(data or self.data, self.rows, str(out)), timeout_s=_TIMEOUT_S)
+        try:
+            return decode_tensors(out.read_bytes(), where=str(out))
+        finally:
+            out.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""Which variants an optimisation level tries, and why others are not tried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edgeconsole.runtime.optimizer.words import Calibrator
+from edgeconsole.specs import ModelOptimizationLevel
+
+
+class Technique(StrEnum):
+    """What is done to a model; the column `technique` of the report."""
+
+    FLOAT = "float"
+    DYNAMIC = "dynamic int8"
+    STATIC = "static int8"
+    MIXED = "mixed int8"
+    PRUNED = "pruned"
+    DISTILLED = "distilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """One way to quantise; `calibrator` is `None` for dynamic."""
+
+    name: str
+    calibrator: Calibrator | None = None
+    products_only: bool = False
+    goes_with_reductions: bool = False
+    """Whether reduced models are quantised this way as well."""
+
+    @property
+    def technique(self) -> Technique:
+        """Return what it is called in the report."""
+        return Technique.DYNAMIC if self.calibrator is None else Technique.STATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A smaller model made in torch: channels removed, or a student trained."""
+
+    name: str
+    technique: Technique
+    share: float
+    """Of the channels that go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known before anything is built."""
+
+    has_calibration: bool
+    has_program: bool
+    """Whether `model.pt2` is there."""
+    has_torch: bool
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What is not tried."""
+
+    name: str
+    technique: Technique
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is tried, each alone and, where the level asks for it, together."""
+
+    quantizations: tuple[Quantization, ...]
+    reductions: tuple[Reduction, ...]
+    mixed: bool
+    """Whether layers stay float when a quantised model loses too much."""
+    threads: tuple[int, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of what is built, in order."""
+        both = [
+            f"{reduction.name}-{quantization.name}"
+            for reduction in self.reductions
+            for quantization in self.quantizations
+            if quantization.goes_with_reductions
+        ]
+        alone = [each.name for each in (*self.quantizations, *self.reductions)]
+        return ("fp32", *alone, *both)
+
+
+_DYNAMIC = Quantization("int8-dynamic")
+_STATIC = (
+    Quantization("int8-minmax", Calibrator.MINMAX, goes_with_reductions=True),
+    Quantization("int8-percentile", Calibrator.PERCENTILE),
+    Quantization("int8-entropy", Calibrator.ENTROPY),
+    Quantization("int8-products", Calibrator.MINMAX, products_only=True),
+)
+_PRUNED = tuple(
+    Reduction(f"pruned{int(share * 100)}", Technique.PRUNED, share) for share in (0.3, 0.5, 0.7)
+)
+_DISTILLED = (Reduction("distilled50", Technique.DISTILLED, 0.5),)
+
+_LEVEL = ModelOptimizationLevel
+_QUANTIZES = frozenset({_LEVEL.QUANTIZATION, _LEVEL.FULL_OPTIMIZATION})
+_PRUNES = frozenset({_LEVEL.PRUNING, _LEVEL.FULL_OPTIMIZATION})
+_DISTILS = frozenset({_LEVEL.DISTILLATION, _LEVEL.FULL_OPTIMIZATION})
+_COMPILES = frozenset({_LEVEL.COMPILATION, _LEVEL.FULL_OPTIMIZATION})
+
+
+def plan(level: ModelOptimizationLevel, facts: Facts) -> Plan:
+    """Return what to try; what the model or the device does not allow is named with the reason."""
+    skipped: list[Skipped] = []
+    quantizations: list[Quantization] = []
+    if level in _QUANTIZES:
+        quantizations.append(_DYNAMIC)
+        if facts.has_calibration:
+            quantizations.extend(_STATIC)
+        else:
+            skipped.extend(
+                Skipped(
+                    each.name,
+                    each.technique,
+                    "the bundle has no calibration data: pack the model with calibration=...",
+                )
+                for each in _STATIC
+            )
+    reductions: list[Reduction] = []
+    for each in _reductions(level):
+        reason = _why_not_reduced(facts)
+        if reason:
+            skipped.append(Skipped(each.name, each.technique, reason))
+        else:
+            reductions.append(each)
+    many = level in _COMPILES and facts.cores > 1
+    return Plan(
+        tuple(quantizations),
+        tuple(reductions),
+        mixed=level in _QUANTIZES and facts.has_calibration,
+        threads=(1, facts.cores) if many else (1,),
+        skipped=tuple(skipped),
+    )
+
+
+def _reductions(level: ModelOptimizationLevel) -> Iterator[Reduction]:
+    if level in _PRUNES:
+        yield from _PRUNED
+    if level in _DISTILS:
+        yield from _DISTILLED
+
+
+def _why_not_reduced(facts: Facts) -> str:
+    if not facts.has_torch:
+        return "torch is not installed here: optimise on a machine that has it"
+    if not facts.has_program:
+        return "the bundle has no model.pt2: pack the model with include_pt2=True"
+    if not facts.has_calibration:
+        return "it is at chance without recovery, and the bundle has no calibration data for that"
+    return ""

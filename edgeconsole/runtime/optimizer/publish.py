@@ -1,0 +1,45 @@
+"""A variant as a bundle: the model file that was measured, with the original's data and new golden outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.writer import Contents, write_bundle
+from edgeconsole.runtime.optimizer.children import Child
+from edgeconsole.runtime.optimizer.jury import Jury
+from edgeconsole.runtime.optimizer.words import DataSet
+
+
+def publish(
+    source: Bundle, model: Path, jury: Jury, probe: Child, *, variant: str, out: Path
+) -> Bundle:
+    """Write the bundle of a variant that a probe has open; what was there is replaced.
+
+    Raises `BundleError` if the disk refuses, `ChildError` if the model does not answer.
+    """
+    manifest = source.manifest
+    out.parent.mkdir(parents=True, exist_ok=True)
+    golden = jury.ask(probe, out.with_name(f"{out.name}.answers"), DataSet.GOLDEN)
+    answer = manifest.static_answer
+    return write_bundle(
+        out,
+        Contents(
+            onnx=model.read_bytes(),
+            golden_inputs=source.golden()[0],
+            golden_outputs=golden,
+            calibration=source.calibration(),
+            evaluation=source.evaluation(),
+        ),
+        model=manifest.model,
+        version=manifest.version,
+        task=manifest.task,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        variant=variant,
+        labels=manifest.labels,
+        metric=manifest.metric,
+        static_answer=None if isinstance(answer, msgspec.UnsetType) else answer,
+    )
