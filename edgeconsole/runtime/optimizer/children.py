@@ -91,7 +91,11 @@ class Child:
             self._process.stdin.flush()
         except OSError:
             raise self._ended() from None
-        reply = self._decode(self._line(time.monotonic() + timeout_s, timeout_s))
+        line = self._line(time.monotonic() + timeout_s, timeout_s)
+        try:
+            reply = self._decode(line)
+        except msgspec.MsgspecError as error:
+            raise ChildError("it said something that is no reply") from error
         if isinstance(reply, Failed):
             raise ChildError(reply.reason)
         return reply
