@@ -12,15 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
+from edgeconsole import demo
 from edgeconsole.bundle import Bundle
-from edgeconsole.demo import bundles
 from edgeconsole.packer.check import check_golden
 
-DIGITS = Path(bundles.__file__).parent / "digits"
+DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 ROW = {
     "name", "technique", "engine", "threads", "p50_ms", "p95_ms", "p99_ms", "ci", "speedup",
     "size_bytes", "peak_rss_bytes", "load_ms", "metric", "metric_value", "drop", "drop_ci",
@@ -113,18 +112,20 @@ def test_another_objective_or_bound_chooses_again_from_the_same_numbers(
 ) -> None:
     """The smallest that fits is picked for size; what nothing can keep to picks nothing, and says so."""
     smallest = optimize(DIGITS, cache, "--level", "quantization", "--objective", "size")
-    sizes = {row["name"]: row["size_bytes"] for row in smallest["variants"] if row["status"] == "ok"}
+    sizes = {
+        row["name"]: row["size_bytes"] for row in smallest["variants"] if row["status"] == "ok"
+    }
     assert sizes[smallest["recommended"]] <= min(sizes.values()) * 1.02
-    none = optimize(
-        DIGITS, cache, "--level", "quantization", "--max-size-mb", "0.001", code=1
-    )
+    none = optimize(DIGITS, cache, "--level", "quantization", "--max-size-mb", "0.001", code=1)
     assert none["recommended"] is None
     assert none["why"]
     assert {row["status"] for row in none["variants"]} <= {"excluded", "failed", "skipped"}
     assert report["recommended"] is not None
 
 
-def test_a_damaged_cache_is_measured_again(report: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_measured_again(
+    report: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
     """A recommended model that changed on disk is never handed out."""
     own = tmp_path / "cache"
     shutil.copytree(cache, own)
@@ -199,9 +200,10 @@ def test_a_cancelled_job_ends_at_once_and_goes_on_later(tmp_path: Path) -> None:
     assert built
     found = optimize(DIGITS, cache, "--level", "quantization", "--no-torch")
     assert found["recommended"]
-    assert built.items() <= {
-        path.name: path.stat().st_mtime_ns for path in cache.glob("*/built-*.json")
-    }.items()
+    assert (
+        built.items()
+        <= {path.name: path.stat().st_mtime_ns for path in cache.glob("*/built-*.json")}.items()
+    )
 
 
 @pytest.mark.parametrize(

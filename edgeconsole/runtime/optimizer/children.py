@@ -122,12 +122,11 @@ class Child:
         """End the process and wait for it."""
         process = self._process
         if process.poll() is None:
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            self._kill()
             process.wait(_END_S)
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
         self._selector.close()
         if process.stdout is not None:
             process.stdout.close()

@@ -21,7 +21,8 @@ Start = Callable[..., Child]
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Return what starts a child whose program a test gives."""
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        "PYTHONPATH",
+        os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
     )
 
     def made(program: str, *, memory_bytes: int | None = None) -> Child:
@@ -55,7 +56,7 @@ def test_each_request_is_answered(start: Start) -> None:
         ("raise SystemExit(3)", "status 3"),
         ("raise ValueError('no such operator')", "no such operator"),
         (
-            "import sys; sys.stdin.readline(); print('{\\"type\\":\\"Failed\\",\\"reason\\":\\"too wide\\"}')",
+            'import sys; sys.stdin.readline(); print(\'{"type":"Failed","reason":"too wide"}\')',
             "too wide",
         ),
     ],

@@ -42,7 +42,9 @@ def test_each_level_does_what_it_is_called() -> None:
         (Facts(True, True, False, 1), REDUCED, "torch"),
     ],
 )
-def test_what_cannot_be_tried_is_named_with_the_reason(facts: Facts, names: set[str], reason: str) -> None:
+def test_what_cannot_be_tried_is_named_with_the_reason(
+    facts: Facts, names: set[str], reason: str
+) -> None:
     """A level never quietly does less; a single core has no second thread to offer."""
     made = plan(LEVEL.FULL_OPTIMIZATION, facts)
     assert {each.name for each in made.skipped} == names

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconsole import demo
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.tensorfile import decode_tensors
-from edgeconsole.demo import bundles
 from edgeconsole.errors import BackendError
 from edgeconsole.runtime.optimizer.children import ChildError
 from edgeconsole.runtime.optimizer.contender import Contender
@@ -18,7 +18,7 @@ from edgeconsole.runtime.optimizer.probe import Probe
 from edgeconsole.runtime.optimizer.words import Answer, DataSet, Open, Opened, Time, Timed
 from tests.models import root_model
 
-DIGITS = Path(bundles.__file__).parent / "digits"
+DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 
 
 def contender(name: str = "fp32", model: Path = DIGITS / "model.onnx", engine: str = "onnxruntime"):
@@ -26,7 +26,9 @@ def contender(name: str = "fp32", model: Path = DIGITS / "model.onnx", engine: s
     return Contender(name, "float", engine, 1, model)
 
 
-@pytest.mark.parametrize(("engine", "file"), [("onnxruntime", "model.onnx"), ("torch", "model.pt2")])
+@pytest.mark.parametrize(
+    ("engine", "file"), [("onnxruntime", "model.onnx"), ("torch", "model.pt2")]
+)
 def test_engines_give_the_original_answers(tmp_path: Path, engine: str, file: str) -> None:
     """The baseline and the served engine answer alike, in processes of their own."""
     child, load_ms = open_probe(DIGITS, contender(model=DIGITS / file, engine=engine))
@@ -77,8 +79,9 @@ def test_contenders_are_timed_in_rounds_together(tmp_path: Path) -> None:
     )
     for name in ("a", "b"):
         timing = found[name]
-        assert len(timing.rounds_ms) == ROUNDS
-        assert len(timing.all_ms) >= ROUNDS * 5
+        # Beside other programs rounds are repeated, and the last two may be left out.
+        assert ROUNDS - 2 <= len(timing.rounds_ms) <= ROUNDS
+        assert len(timing.all_ms) >= len(timing.rounds_ms) * 5
         assert timing.failure == ""
     assert "none.onnx" in found["broken"].failure
-    assert rounds[-1] == (ROUNDS, ROUNDS)
+    assert rounds[0] == (1, ROUNDS)

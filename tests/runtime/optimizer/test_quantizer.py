@@ -8,15 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
+from edgeconsole import demo
 from edgeconsole.bundle import Bundle
-from edgeconsole.demo import bundles
 from edgeconsole.errors import BackendError
 from edgeconsole.packer.check import OnnxModel
 from edgeconsole.runtime.optimizer.quantizer import ModelQuantizer, count_quantized
 from edgeconsole.runtime.optimizer.words import Calibrator, Quantize, Quantized, Rank, Ranked
 from tests.models import root_model, slow_model
 
-DIGITS = Path(bundles.__file__).parent / "digits"
+DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 
 
 def quantize(folder: Path, bundle: Path = DIGITS, **changes: object) -> Quantized:
@@ -45,7 +45,9 @@ def accuracy(model: Path) -> float:
 @pytest.mark.parametrize("calibrator", list(Calibrator))
 @pytest.mark.parametrize("products_only", [False, True])
 def test_static_models_are_smaller_and_as_good(
-    tmp_path: Path, calibrator: Calibrator, products_only: bool
+    tmp_path: Path,
+    calibrator: Calibrator,
+    products_only: bool,  # noqa: FBT001
 ) -> None:
     """Every layer is quantised, the file shrinks to about a quarter, and few answers change."""
     done = quantize(tmp_path, calibrator=calibrator, products_only=products_only)
