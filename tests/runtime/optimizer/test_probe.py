@@ -51,7 +51,7 @@ def test_engines_give_the_original_answers(tmp_path: Path, engine: str, file: st
 def test_a_model_of_another_form_is_refused(tmp_path: Path) -> None:
     """Other names or shapes are no variant of the bundle."""
     other = root_model(tmp_path / "root")
-    with pytest.raises(ChildError, match="inputs|outputs|shape"):
+    with pytest.raises(ChildError, match=r"inputs|outputs|shape"):
         open_probe(DIGITS, contender(model=other.path / "model.onnx"))
 
 
