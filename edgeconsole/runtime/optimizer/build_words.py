@@ -91,5 +91,6 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 def decode_line(line: bytes) -> BuildProgress | BuildResult:
     """Decode a line of the builder; raises `msgspec.MsgspecError` for what it never writes."""
     found = msgspec.json.decode(line, type=dict[str, object])
-    kind = BuildResult if "ok" in found else BuildProgress
-    return msgspec.convert(found, kind)
+    if "ok" in found:
+        return msgspec.convert(found, BuildResult)
+    return msgspec.convert(found, BuildProgress)

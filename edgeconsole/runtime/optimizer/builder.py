@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -88,6 +89,7 @@ def _build(request: BuildRequest, reply: _Reply) -> BuildResult:
     except MemoryError:
         return BuildResult(ok=False, reason="there is not enough memory to build it")
     except Exception as error:  # noqa: BLE001 - what libraries raise is this variant's reason
+        traceback.print_exc()
         reason = f"the build failed: {type(error).__name__}: {error}"
         return BuildResult(ok=False, reason=reason[:_MAX_REASON])
     return BuildResult(ok=True, bundle=str(Path(request.out).resolve()), note=note)

@@ -69,10 +69,11 @@ class _Surgery:
         name = operator_name(old)
         given = arguments(old)
         if name in _SHAPED:
-            self._set(new, 1, self._sizes(old, given["size" if "size" in given else "shape"], 0))
+            sizes = arguments(new)["size" if "size" in given else "shape"]
+            self._set(new, 1, self._sizes(old, sizes, 0))
         elif name == "unflatten":
             first = given["dim"] % len(self._walk.shape(given["self"]))
-            self._set(new, 2, self._sizes(old, given["sizes"], first))
+            self._set(new, 2, self._sizes(old, arguments(new)["sizes"], first))
         elif name == "layer_norm":
             size = self._size(self._walk.of(old)[-1])
             self._set(new, 1, given["normalized_shape"] if size is None else [size])
