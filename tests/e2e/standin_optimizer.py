@@ -39,38 +39,43 @@ def main() -> int:
     say("build", "int8-minmax", 1, 3)
     bundle = Bundle.open(options.bundle, on_device=True)
     for each in behaviour:
-        match each:
-            case "wait":
-                while not (home / "go").exists():
-                    time.sleep(0.01)
-            case "deaf":
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            case "child":
-                if os.fork() == 0:
-                    note["child"] = os.getpid()
-                    (home / "child").write_text(str(os.getpid()))
-                    time.sleep(600)
-            case "crash":
-                raise RuntimeError("the tensors are on fire \x1b[31m")
-            case "refuse":
-                print("edgeconsole-agent optimize: No space left on device", file=sys.stderr)
-                return 2
-            case "garbage":
-                os.write(1, bytes(range(256)) * 100)
-                os.write(2, bytes(range(256)) * 100)
-                return 0
-            case "flood":
-                while True:
-                    os.write(1, b"x" * 65536)
-                    os.write(2, b"\n" * 65536)
-            case "other":
-                report(bundle, options, model="somebody-elses")
-                return 0
-            case "nothing":
-                report(bundle, options, fits=False)
-                return 1
+        code = behave(each, home, bundle, options)
+        if code is not None:
+            return code
     report(bundle, options)
     return 0
+
+
+def behave(how: str, home: Path, bundle: Bundle, options: argparse.Namespace) -> int | None:
+    """Do one thing; returns an exit code if it was the last."""
+    match how:
+        case "wait":
+            while not (home / "go").exists():
+                time.sleep(0.01)
+        case "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        case "child":
+            if os.fork() == 0:
+                (home / "child").write_text(str(os.getpid()))
+                time.sleep(600)
+        case "crash":
+            raise RuntimeError("the tensors are on fire \x1b[31m")
+        case "refuse":
+            print("edgeconsole-agent optimize: No space left on device", file=sys.stderr)
+            return 2
+        case "garbage" | "flood":
+            amount = 100 if how == "garbage" else 1 << 30
+            for _ in range(amount):
+                os.write(1, bytes(range(256)))
+                os.write(2, bytes(range(256)))
+            return 0
+        case "other":
+            report(bundle, options, model="somebody-elses")
+            return 0
+        case "nothing":
+            report(bundle, options, fits=False)
+            return 1
+    return None
 
 
 def say(stage: str, name: str, done: int, of: int) -> None:

@@ -10,7 +10,9 @@ import json
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -43,7 +45,7 @@ class Device:
         self.link = ControlLink(self.agent.url, self.agent.token, self._take)
         self.events: list[tuple[str, str]] = []
 
-    async def __aenter__(self) -> Device:
+    async def __aenter__(self) -> Self:
         await self.link.__aenter__()
         await self.link.ask(Subscribe(id="s", interval_s=60.0))
         return self
@@ -173,7 +175,7 @@ async def test_jobs_run_one_at_a_time_in_their_order(device):
     assert len(device.starts()) == 1
     device.go()
     jobs = [await device.until(each, JobState.DONE) for each in (first, second, third)]
-    for before, after in zip(jobs, jobs[1:], strict=False):
+    for before, after in pairwise(jobs):
         assert before.ended_unix_s <= after.started_unix_s
     assert [each.job_id for each in await device.jobs()] == [third, second, first]
 
@@ -189,15 +191,13 @@ async def test_one_too_many_is_refused(device):
 
 
 @pytest.mark.parametrize("how", [("wait",), ("deaf", "wait"), ("child", "wait")])
-async def test_a_running_job_is_cancelled_within_two_seconds(device, how):
+async def test_a_running_job_is_cancelled_within_two_seconds(device, how, eventually):
     """Also one that does not listen; what it started goes with it, and the next job runs."""
     device.behave(*how)
     job_id = await device.order()
     await device.running(job_id)
     if "child" in how:
-        async with asyncio.timeout(5):
-            while not (device.home / "child").exists():
-                await asyncio.sleep(0.01)
+        await eventually(lambda: (device.home / "child").exists())
     began_s = time.monotonic()
     assert job_id in await device.cancel(job_id)
     assert time.monotonic() - began_s < 2.0
@@ -225,7 +225,7 @@ async def test_a_queued_job_is_cancelled_at_once(device):
 
 
 @pytest.mark.parametrize("orderly", [True, False])
-async def test_jobs_survive_a_restart_of_the_agent(device, orderly):
+async def test_jobs_survive_a_restart_of_the_agent(device, orderly, eventually):
     """What ran is started again, what waited comes after it, what was done stays with its report."""
     done = await device.order()
     await device.until(done, JobState.DONE)
@@ -238,9 +238,7 @@ async def test_jobs_survive_a_restart_of_the_agent(device, orderly):
     else:
         device.agent.process.kill()
         await asyncio.to_thread(device.agent.process.wait, 5)
-    async with asyncio.timeout(5):
-        while not is_gone(pid):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: is_gone(pid))
     device.behave("")
     await device.restart()
     await device.until(second, JobState.DONE)

@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> int:
     be_ended_first()
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if os.getppid() != int(parent_pid):
-        return 0  # The agent ended before the death signal was set.
-    os.execv(sys.executable, [sys.executable, *program])  # noqa: S606 - our own interpreter
+    if os.getppid() == int(parent_pid):  # Else the agent ended before the death signal was set.
+        os.execv(sys.executable, [sys.executable, *program])  # noqa: S606 - our own interpreter
+    return 0
 
 
 if __name__ == "__main__":
