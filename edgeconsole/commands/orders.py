@@ -18,6 +18,7 @@ from uuid import uuid4
 import msgspec
 
 from edgeconsole.commands.devices import known_devices
+from edgeconsole.durations import duration_text
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet import database
 from edgeconsole.fleet.actor import actor
@@ -35,7 +36,6 @@ from edgeconsole.fleet.orders import (
     OrderKind,
     Outcome,
     Standing,
-    duration_text,
     line_of,
     parse_hold,
     parse_queue,

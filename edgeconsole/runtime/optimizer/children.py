@@ -91,7 +91,11 @@ class Child:
             self._process.stdin.flush()
         except OSError:
             raise self._ended() from None
-        reply = self._decode(self._line(time.monotonic() + timeout_s, timeout_s))
+        line = self._line(time.monotonic() + timeout_s, timeout_s)
+        try:
+            reply = self._decode(line)
+        except msgspec.MsgspecError as error:
+            raise ChildError("it said something that is no reply") from error
         if isinstance(reply, Failed):
             raise ChildError(reply.reason)
         return reply
@@ -118,12 +122,11 @@ class Child:
         """End the process and wait for it."""
         process = self._process
         if process.poll() is None:
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            self._kill()
             process.wait(_END_S)
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
         self._selector.close()
         if process.stdout is not None:
             process.stdout.close()

@@ -33,7 +33,7 @@ from edgeconsole.runtime.optimizer.measure import open_probe, time_together
 from edgeconsole.runtime.optimizer.place import temperature_c
 from edgeconsole.runtime.optimizer.plan import Facts, Plan, Skipped, Technique, plan
 from edgeconsole.runtime.optimizer.publish import publish
-from edgeconsole.runtime.optimizer.select import choose
+from edgeconsole.runtime.optimizer.select import judge
 from edgeconsole.runtime.optimizer.stats import percentile_ms, ratio_interval
 from edgeconsole.runtime.optimizer.words import DataSet
 from edgeconsole.specs import ModelOptimizationLevel
@@ -284,7 +284,7 @@ class EdgeModelOptimizer:
         if timing.failure or not timing.all_ms:
             return Timed(failure=timing.failure or "it was not measured")
         speedup, interval = ratio_interval(
-            reference.rounds_ms, timing.rounds_ms, seed=self._order.seed
+            reference.rounds_ms[: len(timing.rounds_ms)], timing.rounds_ms, self._order.seed
         )
         return Timed(
             p50_ms=percentile_ms(timing.all_ms, 0.5),
@@ -338,7 +338,9 @@ class EdgeModelOptimizer:
         self, baseline: Variant, rows: tuple[Variant, ...], started_s: float, *, cache: str
     ) -> OptimizationReport:
         order, manifest = self._order, self._bundle.manifest
-        choice = choose(baseline, rows, order.constraints, order.objective)
+        choice = judge(
+            baseline, rows, order.constraints, order.objective, unit=self._jury.unit
+        )
         return OptimizationReport(
             model=manifest.model,
             version=manifest.version,

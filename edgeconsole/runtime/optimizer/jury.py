@@ -13,6 +13,7 @@ from edgeconsole.errors import BundleError
 from edgeconsole.protocol.optimization import AGREEMENT
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.children import Child
+from edgeconsole.runtime.optimizer.figures import DropUnit
 from edgeconsole.runtime.optimizer.ledger import Judgement
 from edgeconsole.runtime.optimizer.stats import agreement, paired_drop
 from edgeconsole.runtime.optimizer.words import Answer, DataSet
@@ -55,6 +56,13 @@ class Jury:
             f" ({self.doubt})" if self.doubt else ""
         )
 
+    @property
+    def unit(self) -> DropUnit:
+        """Return what drops are counted in."""
+        if self.metric == AGREEMENT or METRICS[self.metric].is_share:
+            return DropUnit.POINTS
+        return DropUnit.PERCENT
+
     def take_original(self, outputs: dict[str, Array]) -> float | None:
         """Take in the original's answers; returns its metric's value, `None` without labels.
 
@@ -77,16 +85,15 @@ class Jury:
         if self._labels is None or self._scored is None:
             return Judgement(None, _POINTS * (1.0 - agrees), None, agrees)
         metric = METRICS[self.metric]
-        scored = metric.prepare(outputs, self._labels[: self.rows])
-        drop, interval = paired_drop(
+        found = paired_drop(
             self._scored,
-            scored,
+            metric.prepare(outputs, self._labels[: self.rows]),
             self.rows,
-            seed=self._seed,
+            self._seed,
+            unit=self.unit,
             higher_is_better=metric.higher_is_better,
-            is_share=metric.is_share,
         )
-        return Judgement(scored.value(), drop, interval, agrees)
+        return Judgement(found.variant, found.drop, found.interval, agrees)
 
     def ask(self, probe: Child, out: Path, data: DataSet | None = None) -> dict[str, Array]:
         """Have a probe answer the data; returns the outputs by name. Raises `ChildError`."""

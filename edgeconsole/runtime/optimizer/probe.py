@@ -105,7 +105,8 @@ class Probe:
         step = _ROWS_AT_ONCE if bundle.manifest.is_batched else max(1, specs[0].shape[0])
         parts: list[list[Array]] = []
         for start in range(0, rows, step):
-            part = [np.ascontiguousarray(inputs[spec.name][start : start + step]) for spec in specs]
+            end = min(start + step, rows)
+            part = [np.ascontiguousarray(inputs[spec.name][start:end]) for spec in specs]
             parts.append([np.array(each) for each in backend.run(part)])
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         names = [spec.name for spec in bundle.manifest.outputs]

@@ -89,8 +89,8 @@ class ModelQuantizer:
         size = -(-len(nodes) // _MOST_GROUPS)
         groups = [tuple(nodes[at : at + size]) for at in range(0, len(nodes), size)]
         bundle = Bundle.open(request.bundle, on_device=True)
-        inputs = _rows(bundle, _RANK_ROWS)
-        exact = _outputs(source, inputs)
+        parts = list(_parts(bundle, _rows(bundle, _RANK_ROWS)))
+        exact = _outputs(source, parts)
         until_s = time.monotonic() + request.time_limit_s
         errors: dict[tuple[str, ...], float] = {}
         out = Path(request.folder) / "ranked.onnx"
@@ -111,7 +111,7 @@ class ModelQuantizer:
                     keep=others,
                 ),
             )
-            errors[group] = _distance(exact, _outputs(out, inputs))
+            errors[group] = _distance(exact, _outputs(out, parts))
         out.unlink(missing_ok=True)
         ranked = sorted(errors, key=lambda group: -errors[group])
         return Ranked(ranked, complete=len(errors) == len(groups))
@@ -173,7 +173,7 @@ def _quantize_statically(source: Path, out: Path, request: Quantize) -> None:
     quantize_static(
         source,
         out,
-        _Rows(bundle, _rows(bundle, limit)),
+        _Rows(_parts(bundle, _rows(bundle, limit))),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(_PRODUCTS) if request.products_only else None,
         per_channel=True,
@@ -194,33 +194,21 @@ def _ranges(folder: Path, calibrator: Calibrator, products_only: bool) -> Path: 
 class _Rows:
     """Calibration rows, as many at once as the model takes; ONNX Runtime's `CalibrationDataReader`."""
 
-    def __init__(self, bundle: Bundle, inputs: dict[str, Array]) -> None:
-        specs = bundle.manifest.inputs
-        step = (
-            1 if bundle.manifest.is_batched else max(1, specs[0].shape[0] if specs[0].shape else 1)
-        )
-        rows = len(next(iter(inputs.values())))
-        self._parts: Iterator[dict[str, Array]] = iter(
-            [
-                {name: array[at : at + step] for name, array in inputs.items()}
-                for at in range(0, rows - step + 1, step)
-            ]
-        )
+    def __init__(self, parts: Iterator[dict[str, Array]]) -> None:
+        self._parts = parts
 
     def get_next(self) -> dict[str, Array] | None:
         """Return the next rows, or `None` after the last."""
         return next(self._parts, None)
 
-    def __iter__(self) -> _Rows:
-        """Return itself."""
-        return self
 
-    def __next__(self) -> dict[str, Array]:
-        """Return the next rows."""
-        part = self.get_next()
-        if part is None:
-            raise StopIteration
-        return part
+def _parts(bundle: Bundle, inputs: dict[str, Array]) -> Iterator[dict[str, Array]]:
+    """Yield rows one by one, or as many as a model with a fixed batch takes."""
+    spec = bundle.manifest.inputs[0]
+    step = 1 if bundle.manifest.is_batched or not spec.shape else spec.shape[0]
+    rows = len(next(iter(inputs.values())))
+    for at in range(0, rows - step + 1, step):
+        yield {name: array[at : at + step] for name, array in inputs.items()}
 
 
 def _rows(bundle: Bundle, limit: int) -> dict[str, Array]:
@@ -233,10 +221,12 @@ def _rows(bundle: Bundle, limit: int) -> dict[str, Array]:
     return {name: array[:limit] for name, array in rows.items()}
 
 
-def _outputs(model: Path, inputs: dict[str, Array]) -> list[Array]:
+def _outputs(model: Path, parts: Sequence[dict[str, Array]]) -> list[Array]:
     from edgeconsole.packer.check import OnnxModel
 
-    return list(OnnxModel(model).run(inputs).values())
+    loaded = OnnxModel(model)
+    answers = [list(loaded.run(part).values()) for part in parts]
+    return [np.concatenate(column) for column in zip(*answers, strict=True)]
 
 
 def _distance(exact: Sequence[Array], got: Sequence[Array]) -> float:

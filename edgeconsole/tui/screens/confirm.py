@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from edgeconsole.durations import duration_text
 from edgeconsole.errors import ConfigError
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.blast import Blast, Effort, blast
@@ -26,7 +27,6 @@ from edgeconsole.fleet.orders import (
     NO_REASON,
     QUEUE_S,
     Intent,
-    duration_text,
     line_of,
     parse_hold,
 )
