@@ -338,9 +338,7 @@ class EdgeModelOptimizer:
         self, baseline: Variant, rows: tuple[Variant, ...], started_s: float, *, cache: str
     ) -> OptimizationReport:
         order, manifest = self._order, self._bundle.manifest
-        choice = judge(
-            baseline, rows, order.constraints, order.objective, unit=self._jury.unit
-        )
+        choice = judge(baseline, rows, order.constraints, order.objective, unit=self._jury.unit)
         return OptimizationReport(
             model=manifest.model,
             version=manifest.version,
