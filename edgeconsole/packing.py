@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from edgeconsole.bundle.folder import Bundle
 from edgeconsole.bundle.manifest import Manifest, Task
-from edgeconsole.bundle.metrics import measure_metric
+from edgeconsole.bundle.metrics import METRICS
 from edgeconsole.bundle.writer import Contents, check_target, write_bundle
 from edgeconsole.errors import BundleError, PackError
 from edgeconsole.packer.data import check_labels, check_rows, split_pair
+from edgeconsole.packer.judge import check_evaluation
 from edgeconsole.packer.options import Options, check_options
 from edgeconsole.packer.quiet import quiet
 from edgeconsole.protocol.tensors import TensorSpec
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     Rows = Mapping[str, npt.ArrayLike | torch.Tensor]
 
 TORCH_HINT: Final = "pip install 'edgeconsole[torch]' -c constraints.txt"
-_PROBE_ROWS: Final = 32
 
 
 def pack_model(
@@ -70,7 +70,8 @@ def pack_model(
             are taken if no value changes; NaN and infinities are refused.
         evaluation: such arrays, and labels `[rows, ...]` that `metric` is measured against.
         labels: the classes' names, in order.
-        metric: what later variants are judged by.
+        metric: what later variants are judged by: a name in `edgeconsole.bundle.metrics.METRICS`,
+            measured on the first output.
         dynamic_batch: make the first dimension of every input and output free. `False` keeps the
             example's shapes; data sets then need rows in multiples of the example's.
         include_pt2: also store `model.pt2`, what the optimiser starts from.
@@ -86,9 +87,10 @@ def pack_model(
     try:
         check_target(path)
         built = _build(module, example_inputs, dynamic=dynamic_batch, include_pt2=include_pt2)
-        classes = _check_classes(options, built.outputs[0])
-        contents = _with_data(built, classes, calibration, evaluation)
-        _check_metric(built, contents, options)
+        _check_classes(options, built.outputs[0])
+        contents = _with_data(built, calibration, evaluation)
+        if contents.evaluation is not None:
+            check_evaluation(METRICS[options.metric], built, *contents.evaluation)
         return _write(path, built, contents, options, static_answer).manifest
     except PackError:
         raise
@@ -127,23 +129,21 @@ def _build(
     return build(module, example_inputs, dynamic=dynamic, include_pt2=include_pt2)
 
 
-def _check_classes(options: Options, first: TensorSpec) -> int | None:
-    """Return the number of classes the first output scores, if it does; raises `PackError`."""
-    if options.task is not Task.CLASSIFICATION or not first.datatype.is_float:
-        return None
-    classes = first.shape[-1] if first.shape else 1
-    if options.labels is not None and classes not in {-1, len(options.labels)}:
+def _check_classes(options: Options, first: TensorSpec) -> None:
+    """Refuse another number of class names than the first output tells apart."""
+    if options.task is not Task.CLASSIFICATION or options.labels is None:
+        return
+    classes = METRICS[options.metric].classes(first)
+    if classes not in {None, len(options.labels)}:
         raise PackError(
             f"there are {len(options.labels)} labels, output {first.name!r} scores "
             f"{classes} classes (its shape is {list(first.shape)})",
             hint="give one label per class, in the model's order",
         )
-    return None if classes == -1 else classes
 
 
 def _with_data(
     built: Built,
-    classes: int | None,
     calibration: Rows | None,
     evaluation: tuple[Rows, npt.ArrayLike] | None,
 ) -> Contents:
@@ -154,22 +154,8 @@ def _with_data(
     if evaluation is not None:
         given, answers = split_pair(evaluation)
         rows, count = check_rows(given, built.inputs, "evaluation")
-        contents = replace(contents, evaluation=(rows, check_labels(answers, count, classes)))
+        contents = replace(contents, evaluation=(rows, check_labels(answers, count)))
     return contents
-
-
-def _check_metric(built: Built, contents: Contents, options: Options) -> None:
-    """Measure the metric on the first rows, so that no device finds out that it cannot."""
-    if contents.evaluation is None:
-        return
-    inputs, labels = contents.evaluation
-    batch = built.inputs[0].shape[0]
-    probe = min(_PROBE_ROWS, labels.shape[0]) if batch == -1 else batch
-    outputs = built.model.run({name: array[:probe] for name, array in inputs.items()})
-    try:
-        measure_metric(options.metric, outputs, labels[:probe])
-    except BundleError as error:
-        raise PackError(f"evaluation: {error.message}", hint=error.hint) from error
 
 
 def _write(

@@ -27,7 +27,15 @@ example inputs, one --example per parameter of forward, in order (or all with NA
 One row is enough: the first dimension becomes the batch unless --static-batch is given.
 
 data files are numpy .npz archives with one array [rows, ...] per input name; the evaluation file
-also has `labels`.
+also has `labels`. What they look like depends on --metric, which judges the first output:
+  accuracy, error_rate, f1     integers [rows, ...] for scores [rows, ..., classes]
+  top5_accuracy                the same, for six classes or more
+  f1, auc, average_precision   0 and 1 [rows] for one score per row
+  iou                          integers [rows, ...] for scores [rows, classes, ...]
+  mae, rmse                    numbers of the output's shape, or [rows] for [rows, 1]
+  sequence_error_rate, phoneme_error_rate
+                               integers [rows, length], 1 and up, -1 behind the end, for scores
+                               [rows, frames, classes] read by CTC with class 0 as the blank
 
 example:
   edgeconsole pack mymodel:build --example 1x1x8x8:FP32 -o digits \\
@@ -64,7 +72,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     labels = parser.add_mutually_exclusive_group()
     labels.add_argument("--labels", metavar="A,B,C", help="names of the classes, in order")
     labels.add_argument("--labels-file", type=Path, metavar="FILE", help="one class name per line")
-    add("--metric", default="accuracy", help="what variants are judged by (default: accuracy)")
+    add(
+        "--metric",
+        default="accuracy",
+        help="what variants are judged by (default: accuracy; see below)",
+    )
     add("--calibration", type=Path, metavar="NPZ", help="inputs for quantisation")
     add("--evaluation", type=Path, metavar="NPZ", help="inputs and `labels` to measure on")
     add("--static-batch", action="store_true", help="keep the example's batch size")

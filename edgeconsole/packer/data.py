@@ -88,10 +88,10 @@ def split_pair(evaluation: object) -> tuple[object, object]:
     return evaluation[0], evaluation[1]
 
 
-def check_labels(value: object, rows: int, classes: int | None) -> Array:
+def check_labels(value: object, rows: int) -> Array:
     """Return evaluation labels as an array with `rows` rows; raises `PackError`.
 
-    Integers become INT64; `classes`, if the model scores classes, bounds them.
+    Integers become INT64. Which labels are right is for the metric to say.
     """
     where = "evaluation labels"
     array = plain_array(value, where)
@@ -99,11 +99,6 @@ def check_labels(value: object, rows: int, classes: int | None) -> Array:
         raise PackError(f"{where}: shape is {list(array.shape)}, the inputs have {rows} rows")
     if array.dtype.kind in "iu":
         array = cast_exactly(array, Datatype.INT64, where)
-        if classes is not None and (array.min() < 0 or array.max() >= classes):
-            raise PackError(
-                f"{where}: run from {array.min()} to {array.max()}, "
-                f"classes are numbered 0 to {classes - 1}"
-            )
     _refuse_nan(array, where)
     return array
 

@@ -93,6 +93,17 @@ def test_pack_a_class_with_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert bundle.evaluation() is not None
 
 
+def test_pack_with_a_metric() -> None:
+    """`--metric` names what `labels` are for: numbers of the output's shape here."""
+    rows = np.ones((4, 3), "f4")
+    np.savez("evaluation.npz", input=rows, labels=rows[:, :2] / 3)
+    words = ("--evaluation", "evaluation.npz", "--metric")
+    assert pack("acme_net:with_inputs", *words, "rmse") == 0
+    assert Bundle.open("out").manifest.metric == "rmse"
+    with pytest.raises(PackError, match="evaluation: accuracy needs integer labels"):
+        pack("acme_net:with_inputs", *words, "accuracy")
+
+
 def test_pack_what_a_factory_returns(capsys: pytest.CaptureFixture[str]) -> None:
     """A factory may bring its own example; the table then shows what was written."""
     assert pack("acme_net:with_inputs", "--labels", "no, yes", "--static-batch") == 0

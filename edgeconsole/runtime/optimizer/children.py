@@ -27,7 +27,8 @@ from edgeconsole.runtime.optimizer.child import NICE
 from edgeconsole.runtime.optimizer.words import Failed
 
 _LOOK_S: Final = 0.1
-_END_S: Final = 2.0
+_END_S: Final = 30.0
+"""A nice process on a busy device takes its time even to end."""
 _TAIL_BYTES: Final = 2000
 
 

@@ -87,8 +87,9 @@ class Plan:
             for quantization in self.quantizations
             if quantization.goes_with_reductions
         ]
-        alone = [each.name for each in (*self.quantizations, *self.reductions)]
-        return ("fp32", *alone, *both)
+        quantized = [each.name for each in self.quantizations]
+        reduced = [each.name for each in self.reductions]
+        return ("fp32", *quantized, *reduced, *both)
 
 
 _DYNAMIC = Quantization("int8-dynamic")

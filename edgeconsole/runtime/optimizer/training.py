@@ -1,0 +1,272 @@
+"""Training a smaller model from the original's outputs on calibration rows; needs torch.
+
+No label is used: the original answers every row, also mixtures of two rows, and the student learns
+to answer alike. Source of the mixtures: Beyer et al., "Knowledge distillation: A good teacher is
+patient and consistent", CVPR 2022.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch.fx import GraphModule
+
+from edgeconsole.bundle import Task
+from edgeconsole.packer.reason import one_sentence
+from edgeconsole.protocol.tensors import Array
+from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress
+from edgeconsole.runtime.optimizer.losses import TeacherLoss
+from edgeconsole.runtime.optimizer.trainable import attribute, batch_norms, run_rows, training_twin
+
+Progress = Callable[[BuildProgress], None]
+
+_BATCH: Final = 32
+_STATISTICS_ROWS: Final = 512
+_HELD_SHARE: Final = 0.1
+_MOST_HELD: Final = 500
+_ROUNDS: Final = 20
+"""How often the held-out rows judge."""
+_PATIENCE: Final = 7
+"""Rounds without a better loss before training stops."""
+_WARM_UP: Final = 0.05
+_LONGEST_STEP: Final = 1.0
+_SPARE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class Original:
+    """The model to learn from, and calibration rows `[rows, ...]` in the order of its inputs."""
+
+    module: GraphModule
+    task: Task
+    rows: tuple[torch.Tensor, ...]
+    batch: int | None = None
+    """The only batch size the model takes; `None` if it takes any."""
+
+    @classmethod
+    def of(
+        cls, module: GraphModule, task: Task, rows: Mapping[str, Array], batch: int | None
+    ) -> Original:
+        """Return the original with its rows as tensors of their own."""
+        tensors = tuple(torch.from_numpy(array.copy()) for array in rows.values())
+        return cls(module, task, tensors, batch)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train; the same seed gives the same weights on one machine.
+
+    That holds for one number of threads, and where the deadline does not shorten the training.
+    """
+
+    steps: int
+    learning_rate: float
+    temperature: float = 2.0
+    seed: int = 0
+    deadline_s: float = math.inf
+    """On `time.monotonic`'s clock."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to, on rows it was not trained on."""
+
+    steps: int
+    loss: float
+    agreement: float | None
+    """How often student and original choose the same class; `None` for other tasks."""
+    held_rows: int
+    is_cut: bool
+    """Whether the deadline ended it."""
+
+    @property
+    def note(self) -> str:
+        """Return the outcome in words."""
+        told = f"{self.steps} steps of recovery"
+        if self.is_cut:
+            told += " (cut by the time limit)"
+        if self.agreement is None:
+            return f"{told}, loss {self.loss:.4g} on {self.held_rows} held-out rows"
+        same = round(self.agreement * 100, 1)
+        return f"{told}, answers as the original on {same} % of {self.held_rows} held-out rows"
+
+
+class Lessons:
+    """Teaches students of one original; the rows are split once, by seed."""
+
+    def __init__(self, original: Original, schedule: Schedule) -> None:
+        """Split the rows; raises `BuildError` if they are too few to hold some out."""
+        self._schedule = schedule
+        self._teacher = original.module
+        self._random = torch.Generator().manual_seed(schedule.seed)
+        unit = original.batch or 1
+        count = original.rows[0].shape[0]
+        order = torch.randperm(count, generator=self._random)
+        held = max(1, math.ceil(min(count * _HELD_SHARE, _MOST_HELD) / unit)) * unit
+        if count - held < max(unit, 2):
+            raise BuildError(f"{count} calibration rows are too few to hold some out")
+        self._held = [row[order[:held]] for row in original.rows]
+        self._rows = [row[order[held:]] for row in original.rows]
+        self._batch = original.batch or min(_BATCH, count - held)
+        self._mixes = all(row.is_floating_point() for row in original.rows)
+        self._held_answers = run_rows(self._teacher, self._held, self._batch)
+        self._loss = TeacherLoss(original.task, self._held_answers, schedule.temperature)
+
+    def teach(self, student: GraphModule, progress: Progress) -> Outcome:
+        """Train a student in place and leave it with its best weights and exact statistics.
+
+        Raises `BuildError` if the student cannot be trained, diverges, or the deadline comes
+        before the first judgement.
+        """
+        weights = [value for value in student.parameters() if value.is_floating_point()]
+        for value in weights:
+            value.requires_grad_(True)
+        try:
+            return self._teach(student, weights, progress)
+        except (RuntimeError, ValueError) as error:
+            raise BuildError(f"the model cannot be trained: {one_sentence(error)}") from error
+        finally:
+            for value in weights:
+                value.requires_grad_(False)
+
+    def _teach(
+        self, student: GraphModule, weights: list[torch.nn.Parameter], progress: Progress
+    ) -> Outcome:
+        twin = self._twin(student)
+        best_loss, best = self._judge(student, twin), copy.deepcopy(student.state_dict())
+        optimizer = torch.optim.AdamW(weights, lr=self._schedule.learning_rate, weight_decay=0.0)
+        steps = self._schedule.steps
+        every, since, done = max(1, steps // _ROUNDS), 0, 0
+        judged = is_cut = False
+        started_s = time.monotonic()
+        while done < steps and since < _PATIENCE:
+            if time.monotonic() >= self._schedule.deadline_s:
+                is_cut = True
+                break
+            self._step(twin, weights, optimizer, done / steps)
+            done += 1
+            if done % every and done < steps:
+                continue
+            loss = self._judge(student, twin)
+            since += 1
+            judged = True
+            if not math.isfinite(loss):
+                break
+            if done == every:
+                steps, is_cut = self._fit(steps, done, time.monotonic() - started_s)
+            if loss < best_loss:
+                best_loss, best, since = loss, copy.deepcopy(student.state_dict()), 0
+            progress(BuildProgress(stage="train", done=done, of=steps, loss=loss))
+        if is_cut and not judged:
+            raise BuildError("the time limit ended the training before it had a result")
+        if not math.isfinite(best_loss):
+            raise BuildError("the training diverged")
+        student.load_state_dict(best)
+        answers = run_rows(student, self._held, self._batch)
+        return Outcome(
+            steps=done,
+            loss=best_loss,
+            agreement=self._loss.agreement(answers, self._held_answers),
+            held_rows=self._held[0].shape[0],
+            is_cut=is_cut,
+        )
+
+    def _fit(self, steps: int, done: int, took_s: float) -> tuple[int, bool]:
+        """Return how many steps the deadline allows, and whether those are fewer."""
+        left_s = self._schedule.deadline_s - time.monotonic()
+        if left_s >= took_s / done * steps:
+            return steps, False
+        return done + max(0, int(left_s * _SPARE * done / took_s)), True
+
+    def _twin(self, student: GraphModule) -> GraphModule:
+        """Return the module to train: batch norms use a batch's statistics, if a batch has any."""
+        twin = training_twin(student)
+        before = copy.deepcopy(student.state_dict())
+        try:
+            with torch.no_grad():
+                twin(*(row[: self._batch] for row in self._rows))
+        except ValueError:  # one value for each channel
+            return student
+        finally:
+            student.load_state_dict(before)
+        return twin
+
+    def _judge(self, student: GraphModule, twin: GraphModule) -> float:
+        """Return the loss on the held-out rows, with statistics of what training rows give."""
+        if twin is not student:
+            self._recalibrate(student, twin)
+        answers = run_rows(student, self._held, self._batch)
+        return float(self._loss(answers, self._held_answers))
+
+    def _recalibrate(self, student: GraphModule, twin: GraphModule) -> None:
+        """Set the batch norms' statistics to the mean over batches of real rows, not mixtures.
+
+        A pruned net's old statistics are wrong: channels that fed each sum are gone.
+        """
+        statistics = [
+            attribute(student, str(source.target))
+            for node in batch_norms(student.graph)
+            for source in (node.args[3], node.args[4])
+            if isinstance(source, torch.fx.Node)
+        ]
+        if not statistics:
+            return
+        count = min(self._rows[0].shape[0], _STATISTICS_ROWS)
+        totals = [torch.zeros_like(buffer) for buffer in statistics]
+        batches = 0
+        with torch.no_grad():
+            for first in range(0, count - self._batch + 1, self._batch):
+                twin(*(row[first : first + self._batch] for row in self._rows))
+                for total, buffer in zip(totals, statistics, strict=True):
+                    total.add_(buffer)
+                batches += 1
+            for total, buffer in zip(totals, statistics, strict=True):
+                buffer.copy_(total / batches)
+
+    def _step(
+        self,
+        twin: GraphModule,
+        weights: list[torch.nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        share: float,
+    ) -> None:
+        batch = self._draw()
+        with torch.no_grad():
+            wanted = self._teacher(*batch)
+        for group in optimizer.param_groups:
+            group["lr"] = self._schedule.learning_rate * _pace(share)
+        optimizer.zero_grad()
+        loss = self._loss(twin(*batch), wanted)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, _LONGEST_STEP)
+        optimizer.step()
+
+    def _draw(self) -> list[torch.Tensor]:
+        """Return a batch of rows; the first half are mixtures if the inputs are floats."""
+        size, random = self._batch, self._random
+        count = self._rows[0].shape[0]
+        picked = torch.randint(count, (size,), generator=random)
+        others = torch.randint(count, (size,), generator=random)
+        shares = torch.rand(size, generator=random)
+        shares[size // 2 :] = 1.0
+        found = []
+        for row in self._rows:
+            values = row[picked]
+            if self._mixes:
+                weight = shares.to(row.dtype).reshape(size, *(1 for _ in row.shape[1:]))
+                values = weight * values + (1 - weight) * row[others]
+            found.append(values)
+        return found
+
+
+def _pace(share: float) -> float:
+    """Return the learning rate's factor: a short rise, then half a cosine down to zero."""
+    if share < _WARM_UP:
+        return (share + 0.01) / (_WARM_UP + 0.01)
+    return 0.5 * (1.0 + math.cos(math.pi * share))
