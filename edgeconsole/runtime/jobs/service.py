@@ -306,15 +306,19 @@ class JobService:
 
     async def _finish(self, entry: _Entry, state: JobState, reason: str) -> None:
         """Say and write down how a job ended; it is so even if the disk refuses."""
-        if entry.over.is_set():
+        if entry.job.state.final:
             return
         entry.change(state=state, reason=reason, progress=None, ended_unix_s=time.time())
-        entry.over.set()
-        outcome = _outcome(entry.job)
         severity = Severity.WARNING if state is JobState.FAILED else Severity.INFO
-        self._on_event(severity, f"job_{state}", f"{entry.title}: {outcome}")
-        await self._save(entry)
-        await asyncio.to_thread(self._records.clear_out, entry.job.job_id)
+        self._on_event(severity, f"job_{state}", f"{entry.title}: {_outcome(entry.job)}")
+        try:
+            await self._save(entry)
+            await asyncio.to_thread(self._records.clear_out, entry.job.job_id)
+            await self._forget_old()
+        finally:
+            entry.over.set()
+
+    async def _forget_old(self) -> None:
         over = [each for each in self._entries.values() if each.job.state.final]
         for old in sorted(over, key=lambda each: each.number)[:-KEPT]:
             del self._entries[old.job.job_id]
