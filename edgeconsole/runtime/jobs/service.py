@@ -321,7 +321,7 @@ class JobService:
     async def _forget_old(self) -> None:
         over = [each for each in self._entries.values() if each.job.state.final]
         for old in sorted(over, key=lambda each: each.number)[:-KEPT]:
-            del self._entries[old.job.job_id]
+            self._entries.pop(old.job.job_id, None)
             await asyncio.to_thread(self._records.forget, old.job.job_id)
 
     async def _save(self, entry: _Entry) -> None:
