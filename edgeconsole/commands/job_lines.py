@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from edgeconsole.durations import duration_text
 from edgeconsole.optimization_table import report_lines
@@ -47,7 +47,7 @@ def step(job: Job, *, count: bool = True) -> str:
     if job.state is JobState.QUEUED:
         return f"queued, {job.ahead} before it" if job.ahead else "queued"
     if job.progress is None:
-        return job.state.value
+        return "starting"
     said = job.progress
     number = f" {said.done}/{said.of}" if count and said.of > 1 else ""
     return f"{said.stage} {said.name}{number}".strip()
@@ -68,6 +68,9 @@ def found_lines(
     yield ""
     key = job.recommended.key
     yield f"{key} is active" if activated else f"deploy it: edgeconsole activate {device} {key}"
+    threads = next((each.threads for each in report.variants if each.name == job.variant), 1)
+    if threads > 1:
+        yield f"it was measured with {threads} threads: intra_op_threads = {threads} in device.toml"
 
 
 def job_lines(devices: Sequence[tuple[str, Sequence[Job]]]) -> Iterator[str]:
@@ -88,12 +91,9 @@ def _what(job: Job) -> str:
         case JobState.RUNNING:
             return f"{step(job)}{_left(job)}"
         case JobState.DONE:
-            took_s = (job.ended_unix_s or 0.0) - (job.started_unix_s or 0.0)
-            ago_s = time.time() - (job.ended_unix_s or 0.0)
-            return (
-                f"{job.variant or 'nothing'} recommended, took {duration_text(took_s)}, "
-                f"{duration_text(ago_s)} ago"
-            )
+            ended = datetime.fromtimestamp(job.ended_unix_s or 0.0).astimezone()
+            took = duration_text(job.took_s or 0.0)
+            return f"{job.variant or 'nothing'} recommended, {ended:%Y-%m-%d %H:%M}, took {took}"
     return job.reason
 
 

@@ -120,12 +120,17 @@ async def _run(
             code = ErrorCode.CANCELLED if job.state is JobState.CANCELLED else ErrorCode.CONFLICT
             raise RequestError(code, f"{job.job_id} {job.state}: {job.reason}")
         job, report = await jobs.fetch_report(link, reply.job_id)
-        best = job.recommended
-        activated = options.activate and best is not None
-        if activated and best is not None:
-            command = ActivateModel(link.next_id(), best.model, digest=best.digest)
-            await link.ask(command, LOAD_TIMEOUT_S)
+        best, activated, trouble = job.recommended, False, None
+        if options.activate and best is not None:
+            try:
+                command = ActivateModel(link.next_id(), best.model, digest=best.digest)
+                await link.ask(command, LOAD_TIMEOUT_S)
+                activated = True
+            except EdgeConsoleError as error:
+                trouble = error  # What was found is said first.
     _print_found(options, job, report, activated=activated)
+    if trouble is not None:
+        raise trouble
     return 0 if best is not None else _EXIT_NOTHING_FITS
 
 

@@ -169,7 +169,7 @@ class Optimize(_Command, frozen=True, tag="optimize"):
 class ListJobs(_Command, frozen=True, tag="list_jobs"):
     """Ask for the optimisation jobs, without their reports."""
 
-    job_id: str = ""
+    job_id: Annotated[str, msgspec.Meta(max_length=32)] = ""
     """Only this one; empty: all."""
 
 

@@ -84,6 +84,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     started_unix_s: UnixTime | None = None
     """When it was started last: an agent that was restarted starts it again."""
     ended_unix_s: UnixTime | None = None
+    took_s: float | None = None
+    """From its last start to its end."""
     starts: Count = 0
     ahead: Count = 0
     """How many jobs come before one that is queued."""

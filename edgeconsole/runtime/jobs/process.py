@@ -77,7 +77,13 @@ class JobProcess:
         self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
         for descriptor in (self._out, self._err):
             os.set_blocking(descriptor, False)
-        self._pidfd = os.pidfd_open(self._process.pid)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            # Nobody would notice its end.
+            self._kill_group()
+            self._process.communicate()
+            raise
         self._loop.add_reader(self._pidfd, self._exited)
         self._loop.add_reader(self._out, self._read_report)
         self._loop.add_reader(self._err, self._read_words)
@@ -102,7 +108,8 @@ class JobProcess:
         if self._ended.done():
             return
         self._killed_for = self._killed_for or why
-        self._process.terminate()
+        # Not `terminate`, which may wait for it: then its number could become another's.
+        os.kill(self._process.pid, signal.SIGTERM)
         try:
             async with asyncio.timeout(TERM_GRACE_S):
                 await asyncio.shield(self._ended)

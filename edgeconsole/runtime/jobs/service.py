@@ -53,6 +53,7 @@ class _Entry:
         self.number = number
         self.job = job
         self.process: JobProcess | None = None
+        self.started_s: float | None = None
         self.cancelled_by = ""
         self.over = asyncio.Event()
         if job.state.final:
@@ -222,6 +223,7 @@ class JobService:
             await self._finish(entry, JobState.FAILED, reason)
             return
         witness = ServingWitness(self._samples)
+        entry.started_s = time.monotonic()
         entry.change(
             state=JobState.RUNNING,
             starts=entry.job.starts + 1,
@@ -308,7 +310,10 @@ class JobService:
         """Say and write down how a job ended; it is so even if the disk refuses."""
         if entry.job.state.final:
             return
-        entry.change(state=state, reason=reason, progress=None, ended_unix_s=time.time())
+        took_s = None if entry.started_s is None else time.monotonic() - entry.started_s
+        entry.change(
+            state=state, reason=reason, progress=None, ended_unix_s=time.time(), took_s=took_s
+        )
         severity = Severity.WARNING if state is JobState.FAILED else Severity.INFO
         self._on_event(severity, f"job_{state}", f"{entry.title}: {_outcome(entry.job)}")
         try:
