@@ -15,6 +15,7 @@ from scipy import stats as reference
 from edgeconsole.runtime.optimizer.figures import DropUnit
 from edgeconsole.runtime.optimizer.stats import (
     LEAST_ROUNDS,
+    _interval,
     agreement,
     agreement_rows,
     median,
@@ -109,6 +110,19 @@ def test_the_interval_holds_the_speed_up(rounds, seed):
     assert interval is not None
     assert ratios.min() <= interval[0] <= ratio <= interval[1] <= ratios.max()
     assert (ratio, interval) == ratio_interval(baseline, variant, seed, 200)
+
+
+@pytest.mark.parametrize(("rounds", "known"), [(1, False), (5, False), (6, True)])
+def test_few_rounds_give_no_interval(rounds, known):
+    """Five rounds all lie on one side of the true median more often than 5 %: 1 in 16."""
+    times = np.linspace(8.0, 9.0, rounds)
+    assert (ratio_interval(times, np.ones(rounds), 1)[1] is not None) == known
+
+
+def test_an_interval_is_never_beside_its_estimate():
+    """Where resamples are biased to one side, it is made to hold the estimate."""
+    assert _interval(np.array([2.0, 2.0]), 1.0) == (1.0, 2.0)
+    assert _interval(np.array([2.0, 2.0]), 3.0) == (2.0, 3.0)
 
 
 def test_drift_that_hits_both_sides_is_no_difference():
