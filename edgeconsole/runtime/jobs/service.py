@@ -23,6 +23,7 @@ from edgeconsole.protocol.control import Optimize, OptimizeReply
 from edgeconsole.protocol.jobs import Job, JobProgress, JobState
 from edgeconsole.protocol.optimization import Constraints, OptimizationReport
 from edgeconsole.protocol.telemetry import ModelSample, Severity
+from edgeconsole.runtime.jobs import cache
 from edgeconsole.runtime.jobs.command_line import arguments_of
 from edgeconsole.runtime.jobs.process import Ended, JobProcess
 from edgeconsole.runtime.jobs.records import JobRecord, JobRecords
@@ -79,7 +80,7 @@ class JobService:
     def __init__(
         self,
         records: JobRecords,
-        cache: Path,
+        cache_path: Path,
         store: Callable[[], ModelStore],
         samples: Callable[[], Iterable[ModelSample]],
         on_event: OnEvent,
@@ -88,7 +89,7 @@ class JobService:
         grace_s: float = GRACE_S,
     ) -> None:
         self._records = records
-        self._cache = cache
+        self._cache = cache_path
         self._store = store
         self._samples = samples
         self._on_event = on_event
@@ -320,6 +321,7 @@ class JobService:
             await self._save(entry)
             await asyncio.to_thread(self._records.clear_out, entry.job.job_id)
             await self._forget_old()
+            await asyncio.to_thread(cache.prune, self._cache)
         finally:
             entry.over.set()
 
