@@ -19,7 +19,9 @@ from edgeconsole.commands import (
     demo,
     deploy,
     infer,
+    jobs,
     models,
+    optimize,
     orders,
     pack,
     top,
@@ -65,7 +67,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     console.add_arguments(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for command in (demo, top, models, deploy, orders, why, audit, infer, pack, bundle):
+    for command in (
+        demo,
+        top,
+        models,
+        deploy,
+        optimize,
+        jobs,
+        orders,
+        why,
+        audit,
+        infer,
+        pack,
+        bundle,
+    ):
         command.add_parser(verbs)
     for verb in verbs.choices.values():
         # Also after the verb, where hands put it.

@@ -77,6 +77,8 @@ class ErrorCode(StrEnum):
     """The peer is not allowed to do this (for example, a handshake with an `Origin`)."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
     """No model of that name (or version) is loaded."""
+    UNKNOWN_JOB = "UNKNOWN_JOB"
+    """The device has no optimisation job with that id, or no longer."""
     BAD_INPUT_NAME = "BAD_INPUT_NAME"
     """An input is missing, repeated, or not one the model has."""
     BAD_DATATYPE = "BAD_DATATYPE"

@@ -22,6 +22,7 @@ from edgeconsole.demo.data import bundle_path, load_heldout
 from edgeconsole.protocol.endpoint import ENDPOINT_FILE, Endpoint
 
 START_TIMEOUT_S = 30.0
+AGENT = ("-m", "edgeconsole.runtime.cli")
 
 DEVICE_TOML = """\
 agent_id = "{agent_id}"
@@ -111,12 +112,14 @@ class AgentFactory:
         (home / "device.toml").write_text(text)
         return home
 
-    def start(self, home: Path, *, wait: bool = True) -> AgentProcess:
+    def start(
+        self, home: Path, *, wait: bool = True, program: tuple[str | Path, ...] = AGENT
+    ) -> AgentProcess:
         """Start the agent of a folder and wait until its models are ready."""
         (home / "state" / ENDPOINT_FILE).unlink(missing_ok=True)
         with (home / "agent.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "edgeconsole.runtime.cli", "--config", home / "device.toml"],
+                [sys.executable, *program, "--config", home / "device.toml"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

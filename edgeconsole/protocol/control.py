@@ -11,10 +11,25 @@ from typing import Annotated, Final
 import msgspec
 
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.bounds import CommandId, OverrideSeconds, Words
+from edgeconsole.protocol.bounds import CommandId, Count, OverrideSeconds, Words
 from edgeconsole.protocol.failsafe import OverrideKind, RouteConditions, Transition
+from edgeconsole.protocol.jobs import (
+    BudgetSeconds,
+    Digest,
+    Drop,
+    Job,
+    JobId,
+    LimitBytes,
+    LimitMs,
+)
+from edgeconsole.protocol.optimization import Objective, OptimizationReport
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
-from edgeconsole.specs import EdgeDeploymentTier, EdgeDeviceSpec, LatencyRequirement
+from edgeconsole.specs import (
+    EdgeDeploymentTier,
+    EdgeDeviceSpec,
+    LatencyRequirement,
+    ModelOptimizationLevel,
+)
 
 SUBPROTOCOL: Final = "edgeconsole.v1"
 PROTOCOL_VERSION: Final = 1
@@ -133,6 +148,44 @@ class Explain(_Command, frozen=True, tag="explain"):
     """The most transitions."""
 
 
+class Optimize(_Command, frozen=True, tag="optimize"):
+    """Queue an optimisation of a stored bundle; it does not change what answers.
+
+    A `digest` names the bundle; without one it is the model's active bundle.
+    """
+
+    actor: Words
+    model: str = ""
+    digest: Digest = ""
+    level: ModelOptimizationLevel = ModelOptimizationLevel.FULL_OPTIMIZATION
+    objective: Objective = Objective.P99
+    max_drop: Drop = 1.0
+    max_p99_ms: LimitMs | None = None
+    max_memory_bytes: LimitBytes | None = None
+    max_size_bytes: LimitBytes | None = None
+    budget_s: BudgetSeconds = 600.0
+
+
+class ListJobs(_Command, frozen=True, tag="list_jobs"):
+    """Ask for the optimisation jobs, without their reports."""
+
+    job_id: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    """Only this one; empty: all."""
+
+
+class JobReport(_Command, frozen=True, tag="job_report"):
+    """Ask for a job and its report."""
+
+    job_id: JobId
+
+
+class CancelJob(_Command, frozen=True, tag="cancel_job"):
+    """End a job that is queued or running; the reply comes when it is over."""
+
+    job_id: JobId
+    actor: Words
+
+
 Command = (
     Hello
     | GetStatus
@@ -146,6 +199,10 @@ Command = (
     | Force
     | Release
     | Explain
+    | Optimize
+    | ListJobs
+    | JobReport
+    | CancelJob
 )
 
 
@@ -198,6 +255,26 @@ class ExplainReply(_Reply, frozen=True, tag="explained"):
     routes: tuple[RouteConditions, ...]
 
 
+class OptimizeReply(_Reply, frozen=True, tag="job_queued"):
+    """The job is in the queue; `ahead` others come before it."""
+
+    job_id: str
+    ahead: Count
+
+
+class JobsReply(_Reply, frozen=True, tag="jobs"):
+    """The jobs: the running one, those that wait in their order, then the finished, newest first."""
+
+    jobs: tuple[Job, ...]
+
+
+class JobReportReply(_Reply, frozen=True, tag="job_report"):
+    """A job and what it found."""
+
+    job: Job
+    report: OptimizationReport
+
+
 class Done(_Reply, frozen=True, tag="done"):
     """The command was carried out; `message` says what that meant."""
 
@@ -224,7 +301,17 @@ class EventPush(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     event: DeviceEvent
 
 
-Reply = HelloReply | StatusReply | ModelsReply | ExplainReply | Done | Failed
+Reply = (
+    HelloReply
+    | StatusReply
+    | ModelsReply
+    | ExplainReply
+    | OptimizeReply
+    | JobsReply
+    | JobReportReply
+    | Done
+    | Failed
+)
 AgentMessage = Reply | SamplePush | EventPush
 
 _command_decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)

@@ -45,7 +45,7 @@ class VariantStatus(StrEnum):
     """It was not tried."""
 
 
-class Constraints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Constraints(msgspec.Struct, frozen=True, kw_only=True):
     """What a variant must keep to."""
 
     max_drop: float = 1.0

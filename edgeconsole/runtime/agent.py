@@ -9,6 +9,7 @@ import asyncio
 import platform
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import psutil
@@ -21,6 +22,8 @@ from edgeconsole.protocol.control import (
     ActivateModel,
     Force,
     HelloReply,
+    Optimize,
+    OptimizeReply,
     Release,
     StoredModel,
 )
@@ -30,6 +33,8 @@ from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.http import make_http_server
+from edgeconsole.runtime.jobs.records import JobRecords
+from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
 from edgeconsole.runtime.models.boot import ModelBoot
 from edgeconsole.runtime.models.store import ModelStore
 from edgeconsole.runtime.place import lock_state, write_endpoint
@@ -46,7 +51,8 @@ _TICK_S: Final = 1.0
 class EdgeIntelligentAgent:
     """One device's agent."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, *, optimizer: Sequence[str] = OPTIMIZER) -> None:
+        """Make the agent; `optimizer` is what Python runs for a job, another only in tests."""
         self.settings = settings
         self.config = settings.config
         self.device_id = self.config.device_spec.device_id or self.config.agent_id
@@ -62,6 +68,14 @@ class EdgeIntelligentAgent:
             record_path=settings.record_path,
         )
         self.engine.failsafe = self.failsafe
+        self.jobs = JobService(
+            JobRecords(settings.state_dir / "jobs"),
+            settings.state_dir / "optimizer",
+            lambda: self.store,
+            lambda: self.engine.samples(time.monotonic()),
+            self.telemetry.record,
+            program=optimizer,
+        )
         self._store: ModelStore | None = None
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
@@ -93,6 +107,7 @@ class EdgeIntelligentAgent:
     async def _run(self, stop: asyncio.Event) -> None:
         self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
         await asyncio.to_thread(self.failsafe.open, self.settings.state_dir)
+        await self.jobs.open()
         await self._server.start()
         if self._http is not None:
             await self._http.start()
@@ -100,6 +115,7 @@ class EdgeIntelligentAgent:
         monitor = asyncio.create_task(self.monitor.run())
         supervisor = asyncio.create_task(self._supervise())
         ladders = asyncio.create_task(self.failsafe.run())
+        jobs = asyncio.create_task(self.jobs.run())
         stopping = asyncio.create_task(stop.wait())
         try:
             also = "" if self._http is None else f", for HTTP on port {self._http.port}"
@@ -109,7 +125,7 @@ class EdgeIntelligentAgent:
                 f"agent {__version__} listens on port {self.port}{also}",
             )
             loading = asyncio.create_task(self._load_configured())
-            tasks = {monitor, supervisor, ladders, stopping}
+            tasks = {monitor, supervisor, ladders, jobs, stopping}
             await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 await loading
@@ -117,17 +133,18 @@ class EdgeIntelligentAgent:
             else:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
-            for endless in (monitor, supervisor, ladders):
+            for endless in (monitor, supervisor, ladders, jobs):
                 if endless.done():
                     await endless  # It ends only by failing: let that end the agent.
         finally:
             # Models that go down in order are no reason to step down.
             ladders.cancel()
+            jobs.cancel()
             await asyncio.gather(ladders, return_exceptions=True)
             await self._shut_down()
             for task in (monitor, supervisor, stopping):
                 task.cancel()
-            await asyncio.gather(monitor, supervisor, stopping, return_exceptions=True)
+            await asyncio.gather(monitor, supervisor, jobs, stopping, return_exceptions=True)
 
     # What the agent says of itself.
 
@@ -300,6 +317,20 @@ class EdgeIntelligentAgent:
         self._note_state()
         return message
 
+    async def optimize(self, command: Optimize) -> OptimizeReply:
+        """Queue an optimisation; raises `RequestError` or `StoreError`."""
+        digest = command.digest or self.engine.active_digest(command.model)
+        bundle = await asyncio.to_thread(self.store.get, digest) if digest else None
+        if bundle is None:
+            raise RequestError(
+                ErrorCode.UNKNOWN_MODEL,
+                f"the store has no bundle with digest {command.digest[:12]}…"
+                if command.digest
+                else f"nothing answers to {command.model!r}",
+                hint="list_models says what there is; a digest names what is not active",
+            )
+        return await self.jobs.order(command, bundle)
+
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
         bundle = await asyncio.to_thread(self.store.find, model, version, variant)
         if bundle is None:
@@ -329,6 +360,7 @@ class EdgeIntelligentAgent:
         self._note_state()
         async with self._changing:
             await boot.load_fallbacks()
+        self.jobs.begin()
 
     async def _supervise(self) -> None:
         while True:

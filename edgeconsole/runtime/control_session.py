@@ -13,6 +13,7 @@ from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
+    CancelJob,
     Command,
     Done,
     EventPush,
@@ -21,9 +22,14 @@ from edgeconsole.protocol.control import (
     Force,
     GetStatus,
     Hello,
+    JobReport,
+    JobReportReply,
+    JobsReply,
+    ListJobs,
     ListModels,
     LoadModel,
     ModelsReply,
+    Optimize,
     Release,
     Reply,
     RollBackModel,
@@ -110,20 +116,26 @@ class ControlSession:
                 return Done(command.id)
             case ListModels():
                 return ModelsReply(command.id, await agent.models())
-            case LoadModel():
-                return Done(
-                    command.id, await agent.load(command.model, command.version, command.variant)
-                )
-            case ActivateModel():
-                return Done(command.id, await agent.activate(command))
-            case RollBackModel():
-                return Done(command.id, await agent.roll_back(command.model))
-            case UnloadModel():
-                return Done(
-                    command.id, await agent.unload(command.model, command.version, command.variant)
-                )
+            case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel():
+                return Done(command.id, await self._change(command))
             case Force() | Release() | Explain():
                 return await self._order(command)
+            case Optimize() | ListJobs() | JobReport() | CancelJob():
+                return await self._job(command)
+
+    async def _change(
+        self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel
+    ) -> str:
+        agent = self._agent
+        match command:
+            case LoadModel():
+                return await agent.load(command.model, command.version, command.variant)
+            case ActivateModel():
+                return await agent.activate(command)
+            case RollBackModel():
+                return await agent.roll_back(command.model)
+            case UnloadModel():
+                return await agent.unload(command.model, command.version, command.variant)
 
     async def _order(self, command: Force | Release | Explain) -> Reply:
         match command:
@@ -133,6 +145,18 @@ class ControlSession:
                 return Done(command.id, await self._agent.release(command))
             case Explain():
                 return self._agent.failsafe.explain(command)
+
+    async def _job(self, command: Optimize | ListJobs | JobReport | CancelJob) -> Reply:
+        jobs = self._agent.jobs
+        match command:
+            case Optimize():
+                return await self._agent.optimize(command)
+            case ListJobs():
+                return JobsReply(command.id, jobs.listed(command.job_id))
+            case JobReport():
+                return JobReportReply(command.id, *await jobs.report(command.job_id))
+            case CancelJob():
+                return Done(command.id, await jobs.cancel(command.job_id, command.actor))
 
     async def _subscribe(self, command: Subscribe) -> None:
         if not MIN_INTERVAL_S <= command.interval_s <= MAX_INTERVAL_S:

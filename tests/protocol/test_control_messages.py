@@ -14,6 +14,7 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     ActivateModel,
     AgentMessage,
+    CancelJob,
     Command,
     Done,
     EventPush,
@@ -24,9 +25,15 @@ from edgeconsole.protocol.control import (
     GetStatus,
     Hello,
     HelloReply,
+    JobReport,
+    JobReportReply,
+    JobsReply,
+    ListJobs,
     ListModels,
     LoadModel,
     ModelsReply,
+    Optimize,
+    OptimizeReply,
     Release,
     SamplePush,
     StatusReply,
@@ -49,6 +56,15 @@ from edgeconsole.protocol.failsafe import (
     Transition,
 )
 from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.jobs import Job, JobBundle, JobProgress, JobState
+from edgeconsole.protocol.optimization import (
+    Constraints,
+    MeasuredOn,
+    Objective,
+    OptimizationReport,
+    Variant,
+    VariantStatus,
+)
 from edgeconsole.protocol.telemetry import (
     DeviceEvent,
     DeviceSample,
@@ -64,6 +80,7 @@ from edgeconsole.specs import (
     EdgeDeploymentTier,
     EdgeDeviceSpec,
     LatencyRequirement,
+    ModelOptimizationLevel,
     ThermalConstraints,
 )
 
@@ -121,6 +138,55 @@ SAMPLE = DeviceSample(
 EVENT = DeviceEvent("d", "b", 4, 1.75e9, Severity.WARNING, "worker_lost", "it ended\nbadly")
 MOVED = DeviceEvent("d", "b", 5, 1.75e9, Severity.WARNING, "rung_changed", "down", TRANSITION)
 FORCE = Force("9", "c" * 32, OverrideKind.FAILSAFE, "kim", "smoke on line 2", 3600.0, "digits")
+OPTIMIZE = Optimize(
+    "12",
+    "kim",
+    "digits",
+    level=ModelOptimizationLevel.QUANTIZATION,
+    objective=Objective.MEMORY,
+    max_p99_ms=2.5,
+    max_memory_bytes=1 << 20,
+    budget_s=90.0,
+)
+VARIANT = Variant(
+    name="int8",
+    technique="static int8",
+    engine="onnxruntime",
+    threads=1,
+    ci=(1.5, 2.5),
+    speedup=2.0,
+    status=VariantStatus.EXCLUDED,
+    reason="too large",
+)
+JOB = Job(
+    job_id="j",
+    state=JobState.RUNNING,
+    bundle=JobBundle("digits", "1", "fp32", "d" * 64),
+    level=ModelOptimizationLevel.QUANTIZATION,
+    objective=Objective.SIZE,
+    constraints=Constraints(max_size_bytes=9),
+    budget_s=90.0,
+    actor="kim",
+    queued_unix_s=1.75e9,
+    progress=JobProgress("time", "int8", 1, 7, 80.5),
+    recommended=JobBundle("digits", "1", "int8", "e" * 64),
+    serving_p99_ms_before=1.5,
+)
+REPORT = OptimizationReport(
+    model="digits",
+    version="1",
+    level=ModelOptimizationLevel.QUANTIZATION,
+    objective=Objective.SIZE,
+    constraints=Constraints(),
+    baseline=VARIANT,
+    variants=(VARIANT,),
+    recommended=None,
+    why=("nothing fits",),
+    device=MeasuredOn(
+        fingerprint="f", cpu="c", cores=2, machine="m", engines={"onnxruntime": "1.31"}
+    ),
+    evaluation="evaluation, 10 rows",
+)
 COMMANDS: list[Command] = [
     Hello("1", "edgeconsole", (1, 2)),
     GetStatus("2"),
@@ -133,6 +199,10 @@ COMMANDS: list[Command] = [
     FORCE,
     Release("10", "d" * 32, "kim", "the smoke is gone"),
     Explain("11", "digits", 5),
+    OPTIMIZE,
+    ListJobs("13", "j"),
+    JobReport("14", "j"),
+    CancelJob("15", "j", "kim"),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -158,6 +228,9 @@ MESSAGES: list[AgentMessage] = [
     EventPush(EVENT),
     EventPush(MOVED),
     ExplainReply("6", (TRANSITION,), (RouteConditions("digits", Rung.FALLBACK, (MET,)),)),
+    OptimizeReply("7", "j", 2),
+    JobsReply("8", (JOB,)),
+    JobReportReply("9", JOB, REPORT),
 ]
 
 
@@ -276,6 +349,23 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "force for no time": (changed(FORCE, "for_s", to=0), "$.for_s"),
     "force for ever": (changed(FORCE, "for_s", to=8 * 86_400), "$.for_s"),
     "force with an id that others may have": (changed(FORCE, "command_id", to="1"), "command_id"),
+    "optimize for nobody": (changed(OPTIMIZE, "actor", to=""), "$.actor"),
+    "optimize no bundle's digest": (changed(OPTIMIZE, "digest", to="../models"), "$.digest"),
+    "optimize to an unknown level": (changed(OPTIMIZE, "level", to="magic"), "$.level"),
+    "optimize for an unknown end": (changed(OPTIMIZE, "objective", to="fame"), "$.objective"),
+    "optimize in no time": (changed(OPTIMIZE, "budget_s", to=9.9), "$.budget_s"),
+    "optimize for ever": (changed(OPTIMIZE, "budget_s", to=86_401), "$.budget_s"),
+    "a drop below zero": (changed(OPTIMIZE, "max_drop", to=-0.1), "$.max_drop"),
+    "a drop without end": (changed(OPTIMIZE, "max_drop", to=1e7), "$.max_drop"),
+    "a drop that is infinite": (
+        encode(OPTIMIZE).replace('"max_drop":1.0', '"max_drop":1e999'),
+        "out of range",
+    ),
+    "a latency of nothing": (changed(OPTIMIZE, "max_p99_ms", to=0), "$.max_p99_ms"),
+    "no memory": (changed(OPTIMIZE, "max_memory_bytes", to=0), "$.max_memory_bytes"),
+    "a size below zero": (changed(OPTIMIZE, "max_size_bytes", to=-1), "$.max_size_bytes"),
+    "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
+    "the report of no job": (changed(JobReport("1", "j"), "job_id", to=""), "$.job_id"),
     "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
 }
 

@@ -11,6 +11,7 @@ Blocking: call it from a thread once the event loop runs.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -56,14 +57,16 @@ class ModelStore:
         except OSError as error:
             raise StoreError(f"{root}: cannot keep models here: {error.strerror}") from error
 
-    def add(self, path: Path) -> tuple[Bundle, bool]:
+    def add(self, path: Path, *, on_device: bool = False) -> tuple[Bundle, bool]:
         """Take in a bundle from a folder, verified; returns it and whether it is new here.
+
+        With `on_device` the folder may lack what a device does not keep.
 
         Raises:
             BundleError: the bundle is damaged.
             StoreError: the disk refused; the store is as before.
         """
-        source = Bundle.open(path)
+        source = Bundle.open(path, on_device=on_device)
         with self._changing:
             intake = self.intake((path / MANIFEST_NAME).read_bytes())
             if intake.digest != source.digest:
@@ -88,6 +91,10 @@ class ModelStore:
             shutil.rmtree(home)
             return None
         return bundle
+
+    def put_first(self, digest: str) -> None:
+        """Make a stored bundle the newest of its name; raises `StoreError`."""
+        self.guarded(lambda: os.utime(self._bundles / digest))
 
     def intake(self, manifest: bytes) -> BundleIntake:
         """Begin to take in a bundle; raises `BundleError` for a manifest that is not one."""

@@ -15,10 +15,12 @@ from typing import Final
 import msgspec
 
 from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.manifest import MODEL_PT2
 from edgeconsole.bundle.swap import put_in_place, sibling
 from edgeconsole.bundle.writer import check_target
 from edgeconsole.durations import parse_duration
 from edgeconsole.errors import BundleError, EdgeConsoleError
+from edgeconsole.optimization_table import report_lines
 from edgeconsole.protocol.optimization import (
     Constraints,
     Objective,
@@ -30,7 +32,7 @@ from edgeconsole.runtime.optimizer.job import EdgeModelOptimizer, Order, Progres
 from edgeconsole.runtime.optimizer.ledger import cache_path, one_at_a_time
 from edgeconsole.runtime.optimizer.place import measure_place
 from edgeconsole.runtime.optimizer.plan import Plan
-from edgeconsole.runtime.optimizer.table import plan_lines, report_lines
+from edgeconsole.runtime.optimizer.table import plan_lines
 from edgeconsole.specs import ModelOptimizationLevel
 from edgeconsole.text import printable
 
@@ -97,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.out is not None:
         options.out = _checked_out(options.out)
-    bundle = Bundle.open(options.bundle)
+    bundle = _opened(options)
     bundle.verify()
     cache = (options.cache or cache_path()).absolute()
     tell = _teller(options)
@@ -106,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
         _print_plan(optimizer.plan(), as_json=options.json)
         return EXIT_OK
     with one_at_a_time(cache, lambda: print("waits for another optimisation", file=sys.stderr)):
-        report = optimizer.optimize()
+        report = _with_digests(optimizer, optimizer.optimize(), bundle)
     if options.out is not None:
         _write_out(optimizer, report, bundle, options.out)
     if tell is _show:
@@ -116,6 +118,26 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(printable(line) for line in report_lines(report)))
     return EXIT_OK if report.recommended is not None else EXIT_NOTHING_FITS
+
+
+def _opened(options: argparse.Namespace) -> Bundle:
+    """Open the bundle; a device's copy lacks `model.pt2`, which is no loss where it is not used."""
+    lacks_code = options.no_torch and not (options.bundle / MODEL_PT2).exists()
+    return Bundle.open(options.bundle, on_device=lacks_code)
+
+
+def _with_digests(
+    optimizer: EdgeModelOptimizer, report: OptimizationReport, bundle: Bundle
+) -> OptimizationReport:
+    """Return the report with the digests of the variants that have a bundle."""
+    rows = []
+    for each in report.variants:
+        digest = ""
+        if each.status is VariantStatus.OK:
+            folder = optimizer.bundle_of(each.name)
+            digest = Bundle.open(folder).digest if folder.exists() else bundle.digest
+        rows.append(msgspec.structs.replace(each, digest=digest))
+    return msgspec.structs.replace(report, variants=tuple(rows))
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -1,0 +1,286 @@
+"""`edgeconsole optimize`: have a device make a model smaller and faster, and say what it found."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.folder import device_files
+from edgeconsole.commands.devices import find_device
+from edgeconsole.commands.job_lines import ProgressLine, found_lines
+from edgeconsole.durations import parse_duration
+from edgeconsole.errors import (
+    ConfigError,
+    EdgeConsoleError,
+    ErrorCode,
+    LinkError,
+    ProtocolError,
+    RequestError,
+)
+from edgeconsole.fleet import jobs
+from edgeconsole.fleet.actor import actor
+from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.deploy import send_bundle
+from edgeconsole.protocol.control import (
+    ActivateModel,
+    ListModels,
+    ModelsReply,
+    Optimize,
+    StoredModel,
+)
+from edgeconsole.protocol.jobs import MAX_BUDGET_S, MIN_BUDGET_S, Job, JobState
+from edgeconsole.protocol.optimization import Objective, OptimizationReport
+from edgeconsole.specs import FleetDevice, ModelOptimizationLevel
+from edgeconsole.text import printable
+
+_EXIT_NOTHING_FITS: Final = 1
+_MIB: Final = 1 << 20
+_MOST: Final = 1e6
+_DESCRIPTION: Final = """\
+Have a device make variants of a model, measure each beside what it serves, and recommend the best
+that keeps to the constraints; the bundles of those that fit are in its store afterwards. BUNDLE is a
+folder, which is sent first (only the files the device lacks); MODEL is what answers on the device,
+MODEL/VERSION/VARIANT any stored one. Ctrl-C cancels the job without a question; --detach leaves it
+running.
+
+exit code: 0 a variant is recommended, 1 none keeps to the constraints, 2 it could not be done.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb."""
+    parser = verbs.add_parser(
+        "optimize",
+        help="have a device make a model smaller and faster",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("what", metavar="MODEL|BUNDLE", help="a model on the device, or a bundle's folder")
+    add("--on", required=True, metavar="DEVICE", dest="device", help="a device of the fleet file")
+    levels = [each.value for each in ModelOptimizationLevel]
+    full = ModelOptimizationLevel.FULL_OPTIMIZATION.value
+    add("--level", choices=levels, default=full, help=f"how far to go (default: {full})")
+    objectives = [each.value for each in Objective]
+    add("--objective", choices=objectives, default="p99", help="what to make small (default: p99)")
+    add(
+        "--max-drop",
+        type=_amount,
+        default=1.0,
+        metavar="POINTS",
+        help="what the metric may lose: points, or per cent for errors (default: 1.0)",
+    )
+    add("--max-p99-ms", type=_amount, metavar="MS", help="how slow a variant may be")
+    add("--max-memory-mb", type=_amount, metavar="MB", help="how much memory a worker may take")
+    add("--max-size-mb", type=_amount, metavar="MB", help="how large the model's file may be")
+    add("--budget", default="10m", metavar="TIME", help="how long it may take (default: 10m)")
+    then = parser.add_mutually_exclusive_group()
+    then.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
+    then.add_argument("--detach", action="store_true", help="do not wait; `jobs` shows the job")
+    then.add_argument("--activate", action="store_true", help="let the recommendation answer")
+    add("--json", action="store_true")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Order the job, wait for it, and say what it found."""
+    budget_s = parse_duration(options.budget)
+    if not MIN_BUDGET_S <= budget_s <= MAX_BUDGET_S:
+        raise ConfigError(f"--budget {options.budget} is not between 10s and 24h")
+    bundle = None
+    if Path(options.what).is_dir():
+        bundle = Bundle.open(options.what)
+        bundle.verify()
+    device, token = find_device(options.fleet, options.device)
+    return asyncio.run(_run(options, device, token, bundle))
+
+
+async def _run(
+    options: argparse.Namespace, device: FleetDevice, token: str, bundle: Bundle | None
+) -> int:
+    async with ControlLink(device.url, token) as link:
+        await link.hello()
+        if options.plan:
+            return await _plan(link, options, bundle)
+        if bundle is not None:
+            await send_bundle(device.url, token, bundle, None if options.json else _say_sent)
+        reply = await jobs.order(link, await _wanted(link, options, bundle))
+        if options.detach:
+            _print_ordered(options, reply.job_id, reply.ahead)
+            return 0
+        job = await _wait(link, options, reply.job_id)
+        if job.state is not JobState.DONE:
+            code = ErrorCode.CANCELLED if job.state is JobState.CANCELLED else ErrorCode.CONFLICT
+            raise RequestError(code, f"{job.job_id} {job.state}: {job.reason}")
+        job, report = await jobs.fetch_report(link, reply.job_id)
+        best, activated, trouble = job.recommended, False, None
+        if options.activate and best is not None:
+            try:
+                command = ActivateModel(link.next_id(), best.model, digest=best.digest)
+                await link.ask(command, LOAD_TIMEOUT_S)
+                activated = True
+            except EdgeConsoleError as error:
+                trouble = error  # What was found is said first.
+    _print_found(options, job, report, activated=activated)
+    if trouble is not None:
+        raise trouble
+    return 0 if best is not None else _EXIT_NOTHING_FITS
+
+
+async def _wanted(
+    link: ControlLink, options: argparse.Namespace, bundle: Bundle | None
+) -> Optimize:
+    """Return the order: for a folder's bundle, a stored bundle, or what answers to a name."""
+    model, digest = options.what, "" if bundle is None else bundle.digest
+    if bundle is None and "/" in options.what:
+        model, digest = "", await _find(link, options.what)
+    return Optimize(
+        id=link.next_id(),
+        actor=actor(),
+        model="" if digest else model,
+        digest=digest,
+        level=ModelOptimizationLevel(options.level),
+        objective=Objective(options.objective),
+        max_drop=options.max_drop,
+        max_p99_ms=options.max_p99_ms,
+        max_memory_bytes=_bytes(options.max_memory_mb),
+        max_size_bytes=_bytes(options.max_size_mb),
+        budget_s=parse_duration(options.budget),
+    )
+
+
+async def _find(link: ControlLink, key: str) -> str:
+    """Return the digest of `MODEL/VERSION[/VARIANT]`, the newest if there are several."""
+    model, version, variant = [*key.split("/", 2), ""][:3]
+    for each in await _stored(link):
+        if each.model == model and version in ("", each.version) and variant in ("", each.variant):
+            return each.digest
+    raise RequestError(
+        ErrorCode.UNKNOWN_MODEL,
+        f"the device has no {key!r}, and there is no such folder here",
+        hint="`edgeconsole models DEVICE` says what it has",
+    )
+
+
+async def _stored(link: ControlLink) -> tuple[StoredModel, ...]:
+    reply = await link.ask(ListModels(link.next_id()))
+    if not isinstance(reply, ModelsReply):
+        raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
+    return reply.models
+
+
+async def _wait(link: ControlLink, options: argparse.Namespace, job_id: str) -> Job:
+    """Show how far the job is until it is over; an interruption cancels it."""
+    line = ProgressLine(silent=options.json)
+    try:
+        return await jobs.follow(link, job_id, line.show)
+    except asyncio.CancelledError:
+        line.clear()
+        await _cancel(link, options, job_id)
+        raise
+    except LinkError as error:
+        raise LinkError(
+            f"{error.message}; job {job_id} goes on",
+            hint=f"edgeconsole jobs report {options.device} {job_id}",
+        ) from error
+    finally:
+        line.clear()
+
+
+async def _cancel(link: ControlLink, options: argparse.Namespace, job_id: str) -> None:
+    """Cancel the job for whoever interrupted us, and say so."""
+    try:
+        said = await jobs.cancel(link, job_id, actor())
+    except EdgeConsoleError as error:
+        said = f"{job_id} was not cancelled: {error.message}; edgeconsole jobs {options.device}"
+    print(f"edgeconsole: {printable(said)}", file=sys.stderr)
+
+
+async def _plan(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> int:
+    """Say what would be done."""
+    stored = await _stored(link)
+    live = [each for each in await jobs.list_jobs(link) if not each.state.final]
+    sent = 0
+    if bundle is not None:
+        key, digest = bundle.manifest.key, bundle.digest
+        if all(each.digest != digest for each in stored):
+            sent = sum(file.size for file in device_files(bundle.manifest))
+    else:
+        wanted = await _wanted(link, options, None)
+        found = [
+            each
+            for each in stored
+            if (each.digest == wanted.digest if wanted.digest else each.active)
+            and wanted.model in ("", each.model)
+        ]
+        if not found:
+            raise RequestError(
+                ErrorCode.UNKNOWN_MODEL,
+                f"nothing answers to {options.what!r} on {options.device}",
+                hint=f"`edgeconsole models {options.device}` says what it has",
+            )
+        key = f"{found[0].model}/{found[0].version}/{found[0].variant}"
+        digest = found[0].digest
+    plan = {
+        "device": options.device,
+        "bundle": key,
+        "digest": digest,
+        "level": options.level,
+        "budget_s": parse_duration(options.budget),
+        "send_bytes_at_most": sent,
+        "ahead": len(live),
+    }
+    if options.json:
+        print(json.dumps({"plan": plan}))
+        return 0
+    print(f"{options.level} of {printable(key)} on {options.device}, {options.budget} at most")
+    print(f"would be sent: {sent} bytes at most" if sent else "nothing would be sent")
+    print(f"{len(live)} jobs come before it" if live else "it would start at once")
+    return 0
+
+
+def _print_ordered(options: argparse.Namespace, job_id: str, ahead: int) -> None:
+    if options.json:
+        print(json.dumps({"device": options.device, "job_id": job_id, "ahead": ahead}))
+        return
+    where = f"is queued behind {ahead}" if ahead else "starts"
+    print(f"{job_id} {where} on {options.device}")
+    print(f"edgeconsole jobs report {options.device} {job_id}")
+
+
+def _print_found(
+    options: argparse.Namespace, job: Job, report: OptimizationReport, *, activated: bool
+) -> None:
+    if options.json:
+        found = {
+            "device": options.device,
+            "job": msgspec.to_builtins(job),
+            "report": msgspec.to_builtins(report),
+            "activated": activated,
+        }
+        print(json.dumps(found))
+        return
+    for line in found_lines(options.device, job, report, activated=activated):
+        print(printable(line))
+
+
+def _say_sent(path: str, size: int) -> None:
+    print(f"sent {path}, {size} bytes", file=sys.stderr)
+
+
+def _bytes(megabytes: float | None) -> int | None:
+    return None if megabytes is None else max(1, int(megabytes * _MIB))
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= _MOST:
+        raise ValueError(text)
+    return value
