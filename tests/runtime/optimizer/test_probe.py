@@ -85,3 +85,18 @@ def test_contenders_are_timed_in_rounds_together(tmp_path: Path) -> None:
         assert timing.failure == ""
     assert "none.onnx" in found["broken"].failure
     assert rounds[0] == (1, ROUNDS)
+
+
+def test_what_is_timed_is_the_golden_row(tmp_path: Path) -> None:
+    """The engine reads the bound arrays again with each run; they must live as long."""
+    bundle = root_model(tmp_path / "root")
+    probe = Probe()
+    probe.handle(Open(str(bundle.path), str(bundle.path / "model.onnx"), "onnxruntime", 1))
+    for _ in range(20):
+        probe.handle(Time(0.0, 3))
+        # What was freed would be written over.
+        noise = [np.full((1, 4), -1.0, np.float32) for _ in range(64)]
+        inputs, outputs = probe._bound
+        assert np.all(inputs[0] == 1.0)
+        assert np.all(outputs[0] == 1.0)
+        del noise
