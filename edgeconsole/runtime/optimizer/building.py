@@ -47,8 +47,10 @@ from edgeconsole.runtime.optimizer.training import Original, Schedule
 
 Progress = Callable[[BuildProgress], None]
 
-_TRAINING_SHARE: Final = 0.7
-"""Of the time limit; the rest is for packing."""
+_PACKING_SHARE: Final = 0.3
+"""Of the time limit."""
+_PACKING_S: Final = 10.0
+"""What packing gets of a short limit, if that is not more than half of it."""
 
 
 class Renamed(torch.nn.Module):
@@ -175,7 +177,7 @@ def _make(
         learning_rate=request.learning_rate or (DISTIL_RATE if distils else RECOVERY_RATE),
         temperature=request.temperature,
         seed=request.seed,
-        deadline_s=started_s + request.time_limit_s * _TRAINING_SHARE,
+        deadline_s=started_s + _training_s(request.time_limit_s),
     )
     if distils:
         declared = _declared(request.student, bundle) if request.student else None
@@ -185,6 +187,11 @@ def _make(
     target = Target(request.share, request.size_bytes, request.scope)
     pruned = ModelPruner(original).prune(target, schedule, progress)
     return pruned.module, pruned.note
+
+
+def _training_s(limit_s: float) -> float:
+    """Return how much of the time limit is for training, the rest is for packing."""
+    return limit_s - max(limit_s * _PACKING_SHARE, min(_PACKING_S, limit_s / 2))
 
 
 def _declared(source: str, bundle: Bundle) -> GraphModule:

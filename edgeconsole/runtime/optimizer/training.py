@@ -30,6 +30,7 @@ _BATCH: Final = 32
 _STATISTICS_ROWS: Final = 512
 _HELD_SHARE: Final = 0.1
 _MOST_HELD: Final = 500
+_EXAM_ROWS: Final = 256
 _ROUNDS: Final = 20
 """How often the held-out rows judge."""
 _PATIENCE: Final = 7
@@ -115,6 +116,8 @@ class Lessons:
         self._rows = [row[order[held:]] for row in original.rows]
         self._batch = original.batch or min(_BATCH, count - held)
         self._mixes = all(row.is_floating_point() for row in original.rows)
+        self._exam = self._widened(self._held)
+        self._exam_answers = run_rows(self._teacher, self._exam, self._batch)
         self._held_answers = run_rows(self._teacher, self._held, self._batch)
         self._loss = TeacherLoss(original.task, self._held_answers, schedule.temperature)
 
@@ -188,33 +191,26 @@ class Lessons:
         """Return the module to train: batch norms use a batch's statistics, if a batch has any."""
         twin = training_twin(student)
         before = copy.deepcopy(student.state_dict())
-        try:
-            with torch.no_grad():
-                twin(*(row[: self._batch] for row in self._rows))
-        except ValueError:  # one value for each channel
-            return student
-        finally:
-            student.load_state_dict(before)
-        return twin
+        with torch.no_grad():
+            twin(*(row[: self._batch] for row in self._rows))
+        # A single value for each channel has no variance.
+        has_spread = all(bool(value.isfinite().all()) for value in _statistics(student))
+        student.load_state_dict(before)
+        return twin if has_spread else student
 
     def _judge(self, student: GraphModule, twin: GraphModule) -> float:
-        """Return the loss on the held-out rows, with statistics of what training rows give."""
+        """Return the loss on the held-out rows and mixtures of them, with statistics of what training rows give."""
         if twin is not student:
             self._recalibrate(student, twin)
-        answers = run_rows(student, self._held, self._batch)
-        return float(self._loss(answers, self._held_answers))
+        answers = run_rows(student, self._exam, self._batch)
+        return float(self._loss(answers, self._exam_answers))
 
     def _recalibrate(self, student: GraphModule, twin: GraphModule) -> None:
         """Set the batch norms' statistics to the mean over batches of real rows, not mixtures.
 
         A pruned net's old statistics are wrong: channels that fed each sum are gone.
         """
-        statistics = [
-            attribute(student, str(source.target))
-            for node in batch_norms(student.graph)
-            for source in (node.args[3], node.args[4])
-            if isinstance(source, torch.fx.Node)
-        ]
+        statistics = _statistics(student)
         if not statistics:
             return
         count = min(self._rows[0].shape[0], _STATISTICS_ROWS)
@@ -249,20 +245,42 @@ class Lessons:
 
     def _draw(self) -> list[torch.Tensor]:
         """Return a batch of rows; the first half are mixtures if the inputs are floats."""
-        size, random = self._batch, self._random
-        count = self._rows[0].shape[0]
-        picked = torch.randint(count, (size,), generator=random)
-        others = torch.randint(count, (size,), generator=random)
-        shares = torch.rand(size, generator=random)
-        shares[size // 2 :] = 1.0
+        shares = torch.ones(self._batch)
+        if self._mixes:
+            half = self._batch // 2
+            shares[:half] = torch.rand(half, generator=self._random)
+        return self._mixed(self._rows, shares)
+
+    def _widened(self, rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Add mixtures to a few rows, because a loss on few rows says little."""
+        missing = (_EXAM_ROWS - rows[0].shape[0]) // self._batch * self._batch
+        if not self._mixes or missing <= 0:
+            return rows
+        mixtures = self._mixed(rows, torch.rand(missing, generator=self._random))
+        return [torch.cat(pair) for pair in zip(rows, mixtures, strict=True)]
+
+    def _mixed(self, rows: list[torch.Tensor], shares: torch.Tensor) -> list[torch.Tensor]:
+        """Return as many drawn rows as there are shares; what a share leaves is another row's."""
+        count, size = rows[0].shape[0], shares.shape[0]
+        picked = torch.randint(count, (size,), generator=self._random)
+        others = torch.randint(count, (size,), generator=self._random)
+        if not self._mixes:
+            return [row[picked] for row in rows]
         found = []
-        for row in self._rows:
-            values = row[picked]
-            if self._mixes:
-                weight = shares.to(row.dtype).reshape(size, *(1 for _ in row.shape[1:]))
-                values = weight * values + (1 - weight) * row[others]
-            found.append(values)
+        for row in rows:
+            weight = shares.to(row.dtype).reshape(size, *(1 for _ in row.shape[1:]))
+            found.append(weight * row[picked] + (1 - weight) * row[others])
         return found
+
+
+def _statistics(module: GraphModule) -> list[torch.Tensor]:
+    """Return the running means and variances of all batch norms."""
+    return [
+        attribute(module, str(source.target))
+        for node in batch_norms(module.graph)
+        for source in (node.args[3], node.args[4])
+        if isinstance(source, torch.fx.Node)
+    ]
 
 
 def _pace(share: float) -> float:

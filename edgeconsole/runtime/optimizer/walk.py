@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 Rule = Callable[["Walk", Node, dict[str, Any]], Axes | list[Axes] | None]
 """Returns the axes of an operator's result (a list for several results), or `None` for "unknown"."""
 
-_END: Final = "it is an output of the model"
+OUTPUT_REASON: Final = "it is an output of the model"
 
 
 class Walk:
@@ -81,7 +81,7 @@ class Walk:
             case "get_attr":
                 self._visit_weight(node)
             case "output":
-                self._freeze_inputs(node, _END)
+                self._freeze_inputs(node, OUTPUT_REASON)
             case _:
                 self._visit_call(node)
 

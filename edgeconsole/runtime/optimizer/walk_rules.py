@@ -181,6 +181,23 @@ def _layer_norm(walk: Walk, _node: Node, given: dict[str, Any]) -> Axes | None:
     return axes
 
 
+def _group_norm(walk: Walk, _node: Node, given: dict[str, Any]) -> Axes | None:
+    """Every group loses the same positions, so that the groups stay equal."""
+    axes, groups = walk.of(given["input"]), given["num_groups"]
+    sizes = walk.shape(given["input"])
+    if len(axes) < 2 or sizes[1] == groups:
+        return None
+    sources = [given.get(name) for name in ("weight", "bias")]
+    tied = [walk.of(source)[0] for source in sources if isinstance(source, Node)]
+    axis = walk.channels.tie([axes[1], *tied], _INPUT)
+    if axis is not None:
+        first, *others = np.split(axis, groups)
+        for other in others:
+            walk.channels.tie([first, other], _INPUT)
+    _note_scale(walk, given.get("weight"))
+    return axes
+
+
 def _note_scale(walk: Walk, weight: Any) -> None:
     if isinstance(weight, Node):
         value = walk.weight(weight)
@@ -343,6 +360,7 @@ _MANY: Final[tuple[tuple[Rule, str], ...]] = (
     (_addmm, "addmm"),
     (_batch_norm, "batch_norm instance_norm"),
     (_layer_norm, "layer_norm"),
+    (_group_norm, "group_norm"),
     (_prelu, "prelu"),
     (_softmax, "softmax log_softmax _softmax _log_softmax"),
     (_reduce, "mean sum amax amin"),

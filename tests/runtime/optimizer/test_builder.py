@@ -114,21 +114,22 @@ def test_bad_request(line: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("rows", "include_pt2", "reason"),
     [
-        ({"include_pt2": False, "calibration": 60}, "no model.pt2"),
-        ({"calibration": None}, "no calibration data"),
+        (60, False, "no model.pt2"),
+        (None, True, "no calibration data"),
     ],
 )
-def test_incomplete_bundle(tmp_path: Path, options: dict, reason: str) -> None:
+def test_incomplete_bundle(
+    tmp_path: Path, rows: int | None, *, include_pt2: bool, reason: str
+) -> None:
     """Without the program or without data there is nothing to start from."""
-    rows = options.pop("calibration")
     data = None if rows is None else {"input": np.zeros((rows, 4), np.float32)}
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
     pack_model(
         net, torch.ones(2, 4), tmp_path / "toy", name="toy", version=1, task="classification",
-        calibration=data, **options,
+        calibration=data, include_pt2=include_pt2,
     )  # fmt: skip
     _, last = ask(request(tmp_path / "out", bundle=str(tmp_path / "toy")))
     assert not last.ok
