@@ -42,8 +42,9 @@ from edgeconsole.runtime.optimizer.pruner import (
     ModelPruner,
     Target,
 )
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.trainable import graph_module
-from edgeconsole.runtime.optimizer.training import Original, Schedule
+from edgeconsole.runtime.optimizer.training import Original
 
 Progress = Callable[[BuildProgress], None]
 

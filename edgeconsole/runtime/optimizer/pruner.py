@@ -16,9 +16,10 @@ from torch.fx import GraphModule
 
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress, Scope
 from edgeconsole.runtime.optimizer.groups import Groups
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.surgery import remove_channels
 from edgeconsole.runtime.optimizer.trainable import weight_bytes, weight_count
-from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome, Schedule
+from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome
 from edgeconsole.runtime.optimizer.walk import OUTPUT_REASON, Walk
 from edgeconsole.runtime.optimizer.walk_rules import RULES
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +21,7 @@ from edgeconsole.packer.reason import one_sentence
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress
 from edgeconsole.runtime.optimizer.losses import TeacherLoss
+from edgeconsole.runtime.optimizer.schedule import Course, Schedule
 from edgeconsole.runtime.optimizer.trainable import attribute, batch_norms, run_rows, training_twin
 
 Progress = Callable[[BuildProgress], None]
@@ -31,13 +31,7 @@ _STATISTICS_ROWS: Final = 512
 _HELD_SHARE: Final = 0.1
 _MOST_HELD: Final = 500
 _EXAM_ROWS: Final = 256
-_ROUNDS: Final = 20
-"""How often the held-out rows judge."""
-_PATIENCE: Final = 7
-"""Rounds without a better loss before training stops."""
-_WARM_UP: Final = 0.05
 _LONGEST_STEP: Final = 1.0
-_SPARE: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -57,21 +51,6 @@ class Original:
         """Return the original with its rows as tensors of their own."""
         tensors = tuple(torch.from_numpy(array.copy()) for array in rows.values())
         return cls(module, task, tensors, batch)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train; the same seed gives the same weights on one machine.
-
-    That holds for one number of threads, and where the deadline does not shorten the training.
-    """
-
-    steps: int
-    learning_rate: float
-    temperature: float = 2.0
-    seed: int = 0
-    deadline_s: float = math.inf
-    """On `time.monotonic`'s clock."""
 
 
 @dataclass(frozen=True)
@@ -143,49 +122,33 @@ class Lessons:
     ) -> Outcome:
         twin = self._twin(student)
         best_loss, best = self._judge(student, twin), copy.deepcopy(student.state_dict())
-        optimizer = torch.optim.AdamW(weights, lr=self._schedule.learning_rate, weight_decay=0.0)
-        steps = self._schedule.steps
-        every, since, done = max(1, steps // _ROUNDS), 0, 0
-        judged = is_cut = False
-        started_s = time.monotonic()
-        while done < steps and since < _PATIENCE:
-            if time.monotonic() >= self._schedule.deadline_s:
-                is_cut = True
-                break
-            self._step(twin, weights, optimizer, done / steps)
-            done += 1
-            if done % every and done < steps:
+        optimizer = torch.optim.AdamW(weights, weight_decay=0.0)
+        course, is_judged = Course(self._schedule), False
+        while course.goes_on():
+            self._step(twin, weights, optimizer, course.rate())
+            if not course.advance():
                 continue
-            loss = self._judge(student, twin)
-            since += 1
-            judged = True
-            if not math.isfinite(loss):
+            loss, is_judged = self._judge(student, twin), True
+            if math.isnan(loss):
                 break
-            if done == every:
-                steps, is_cut = self._fit(steps, done, time.monotonic() - started_s)
-            if loss < best_loss:
-                best_loss, best, since = loss, copy.deepcopy(student.state_dict()), 0
-            progress(BuildProgress(stage="train", done=done, of=steps, loss=loss))
-        if is_cut and not judged:
+            is_best = not best_loss <= loss  # the first may be NaN
+            if is_best:
+                best_loss, best = loss, copy.deepcopy(student.state_dict())
+            course.judged(is_best=is_best)
+            progress(BuildProgress(stage="train", done=course.done, of=course.steps, loss=loss))
+        if course.is_cut and not is_judged:
             raise BuildError("the time limit ended the training before it had a result")
         if not math.isfinite(best_loss):
             raise BuildError("the training diverged")
         student.load_state_dict(best)
         answers = run_rows(student, self._held, self._batch)
         return Outcome(
-            steps=done,
+            steps=course.done,
             loss=best_loss,
             agreement=self._loss.agreement(answers, self._held_answers),
             held_rows=self._held[0].shape[0],
-            is_cut=is_cut,
+            is_cut=course.is_cut,
         )
-
-    def _fit(self, steps: int, done: int, took_s: float) -> tuple[int, bool]:
-        """Return how many steps the deadline allows, and whether those are fewer."""
-        left_s = self._schedule.deadline_s - time.monotonic()
-        if left_s >= took_s / done * steps:
-            return steps, False
-        return done + max(0, int(left_s * _SPARE * done / took_s)), True
 
     def _twin(self, student: GraphModule) -> GraphModule:
         """Return the module to train: batch norms use a batch's statistics, if a batch has any."""
@@ -230,13 +193,13 @@ class Lessons:
         twin: GraphModule,
         weights: list[torch.nn.Parameter],
         optimizer: torch.optim.Optimizer,
-        share: float,
+        rate: float,
     ) -> None:
         batch = self._draw()
         with torch.no_grad():
             wanted = self._teacher(*batch)
         for group in optimizer.param_groups:
-            group["lr"] = self._schedule.learning_rate * _pace(share)
+            group["lr"] = rate
         optimizer.zero_grad()
         loss = self._loss(twin(*batch), wanted)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -281,10 +244,3 @@ def _statistics(module: GraphModule) -> list[torch.Tensor]:
         for source in (node.args[3], node.args[4])
         if isinstance(source, torch.fx.Node)
     ]
-
-
-def _pace(share: float) -> float:
-    """Return the learning rate's factor: a short rise, then half a cosine down to zero."""
-    if share < _WARM_UP:
-        return (share + 0.01) / (_WARM_UP + 0.01)
-    return 0.5 * (1.0 + math.cos(math.pi * share))

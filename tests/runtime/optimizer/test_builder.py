@@ -175,3 +175,13 @@ def test_variant_names(fields: dict, name: str) -> None:
     assert variant_name(manifest, asked) == name
     other = msgspec.structs.replace(manifest, variant="pruned30")
     assert variant_name(other, asked) == f"pruned30-{name}"
+
+
+def test_words_need_no_torch() -> None:
+    """Who talks to the builder, and the builder until it builds, imports neither torch nor onnx."""
+    code = (
+        f"import sys, {BUILDER_MODULE}, edgeconsole.runtime.optimizer.schedule;"
+        "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert done.stdout == b"[]\n"

@@ -19,6 +19,7 @@ from edgeconsole.runtime.optimizer.building import load_graph
 from edgeconsole.runtime.optimizer.channels import Channels, regroup, reshape
 from edgeconsole.runtime.optimizer.groups import Groups
 from edgeconsole.runtime.optimizer.pruner import ModelPruner, Target, cut_channels
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.surgery import remove_channels
 from edgeconsole.runtime.optimizer.trainable import (
     attribute,
@@ -28,7 +29,7 @@ from edgeconsole.runtime.optimizer.trainable import (
     weight_bytes,
     weight_count,
 )
-from edgeconsole.runtime.optimizer.training import Original, Schedule
+from edgeconsole.runtime.optimizer.training import Original
 from edgeconsole.runtime.optimizer.walk import Walk
 from edgeconsole.runtime.optimizer.walk_rules import RULES
 
