@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 
 from edgeconsole.bundle import Bundle, Manifest
 from edgeconsole.bundle.manifest import MODEL_PT2
-from edgeconsole.bundle.writer import Contents, write_bundle
+from edgeconsole.bundle.writer import Contents, check_target, write_bundle
 from edgeconsole.errors import PackError
 from edgeconsole.packer.build import Built
 from edgeconsole.packer.build import build as pack
@@ -48,6 +48,7 @@ from edgeconsole.runtime.optimizer.training import Original
 
 Progress = Callable[[BuildProgress], None]
 
+_MAX_NAME: Final = 64
 _PACKING_SHARE: Final = 0.3
 """Of the time limit."""
 _PACKING_S: Final = 10.0
@@ -79,8 +80,10 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
     source, out = Path(os.path.realpath(request.bundle)), Path(os.path.realpath(request.out))
     if out == source or source in out.parents or out in source.parents:
         raise BuildError(f"{out} would change the original; choose another folder")
+    check_target(out)
     bundle = Bundle.open(source)
     manifest = bundle.manifest
+    variant = variant_name(manifest, request)
     rows = bundle.calibration()
     if rows is None:
         raise BuildError(
@@ -91,7 +94,7 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
     progress(BuildProgress(stage="load", done=1, of=1))
     module, note = _make(request, original, bundle, started_s, progress)
     progress(BuildProgress(stage="pack", done=0, of=1))
-    write_variant(bundle, module, out, variant_name(manifest, request))
+    write_variant(bundle, module, out, variant)
     progress(BuildProgress(stage="pack", done=1, of=1))
     return note
 
@@ -113,7 +116,10 @@ def load_graph(bundle: Bundle) -> GraphModule:
 
 
 def variant_name(manifest: Manifest, request: BuildRequest) -> str:
-    """Return a name such as `pruned50`, after that of a variant that is not the plain one."""
+    """Return a name such as `pruned50`, after that of a variant that is not the plain one.
+
+    Raises `BuildError` if the name gets too long.
+    """
     if request.technique is Technique.DISTIL:
         name = "distilled" if request.student else f"distilled{round(request.share * 100)}"
         if request.start != "kept" and not request.student:
@@ -124,7 +130,10 @@ def variant_name(manifest: Manifest, request: BuildRequest) -> str:
         name = f"pruned{round(request.share * 100)}"
     if request.technique is Technique.PRUNE and request.scope != "group":
         name += f"-{request.scope}"
-    return name if manifest.variant == "fp32" else f"{manifest.variant}-{name}"
+    name = name if manifest.variant == "fp32" else f"{manifest.variant}-{name}"
+    if len(name) > _MAX_NAME:
+        raise BuildError(f"the variant's name {name!r} would be too long")
+    return name
 
 
 def write_variant(bundle: Bundle, module: GraphModule, out: Path, variant: str) -> Bundle:

@@ -119,7 +119,7 @@ def cut_channels(original: Original, target: Target) -> Cut:
     else:
         removed = groups.choose_for_size(target.size_bytes, target.scope)
     if not removed and target.share > 0:
-        raise BuildError("nothing can be pruned: its layers have too few channels")
+        raise BuildError("nothing can be pruned: its layers have too few channels for this share")
     module = remove_channels(walk, removed)
     pinned = [reason for reason in groups.reasons() if reason != OUTPUT_REASON]
     return Cut(module, len(removed), groups.channels, len(groups.groups), pinned)

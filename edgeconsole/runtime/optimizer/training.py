@@ -22,7 +22,13 @@ from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress
 from edgeconsole.runtime.optimizer.losses import TeacherLoss
 from edgeconsole.runtime.optimizer.schedule import Course, Schedule
-from edgeconsole.runtime.optimizer.trainable import attribute, batch_norms, run_rows, training_twin
+from edgeconsole.runtime.optimizer.trainable import (
+    attribute,
+    batch_norms,
+    run_rows,
+    take_rows,
+    training_twin,
+)
 
 Progress = Callable[[BuildProgress], None]
 
@@ -155,7 +161,7 @@ class Lessons:
         twin = training_twin(student)
         before = copy.deepcopy(student.state_dict())
         with torch.no_grad():
-            twin(*(row[: self._batch] for row in self._rows))
+            twin(*take_rows(self._rows, 0, self._batch))
         # A single value for each channel has no variance.
         has_spread = all(bool(value.isfinite().all()) for value in _statistics(student))
         student.load_state_dict(before)
@@ -181,7 +187,7 @@ class Lessons:
         batches = 0
         with torch.no_grad():
             for first in range(0, count - self._batch + 1, self._batch):
-                twin(*(row[first : first + self._batch] for row in self._rows))
+                twin(*take_rows(self._rows, first, self._batch))
                 for total, buffer in zip(totals, statistics, strict=True):
                     total.add_(buffer)
                 batches += 1
@@ -197,7 +203,7 @@ class Lessons:
     ) -> None:
         batch = self._draw()
         with torch.no_grad():
-            wanted = self._teacher(*batch)
+            wanted = self._teacher(*(values.clone() for values in batch))
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()

@@ -194,8 +194,25 @@ class Decoder(nn.Module):
         return self.head(nn.functional.interpolate(x, scale_factor=2).amax((2, 3)))
 
 
+class Attentive(nn.Module):
+    """Attention with one head in plain products, weights that are no layer's, and `addmm`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key, self.query, self.value = nn.Linear(3, 16), nn.Linear(3, 16), nn.Linear(3, 24)
+        self.out, self.bias = nn.Parameter(torch.randn(24, 16)), nn.Parameter(torch.randn(16))
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return five scores."""
+        x = x.flatten(2).transpose(1, 2)
+        weights = (self.query(x) @ self.key(x).transpose(1, 2) / 4).softmax(-1)
+        mean = torch.bmm(weights, self.value(x)).mean(1)
+        return self.head(torch.addmm(self.bias, mean, self.out).relu() + mean @ self.out)
+
+
 PACKED = [Plain, Residual, Depthwise, Mlp, Concat, Flattened]
-NETS = [*PACKED, Grouped, Gated, Decoder]
+NETS = [*PACKED, Grouped, Gated, Decoder, Attentive]
 
 
 class Encoder(nn.Module):
