@@ -58,7 +58,10 @@ def copy_module(module: GraphModule, tensors: dict[str, torch.Tensor] | None = N
 
 
 def training_twin(module: GraphModule) -> GraphModule:
-    """Return a module of the same weights whose batch norms use, and leave, each batch's statistics."""
+    """Return a module of the same weights whose batch norms use each batch's statistics.
+
+    After a run the running statistics are those of its batch.
+    """
     graph = Graph()
     graph.output(graph.graph_copy(module.graph, {}))
     for node in batch_norms(graph):

@@ -37,7 +37,9 @@ _STATISTICS_ROWS: Final = 512
 _HELD_SHARE: Final = 0.1
 _MOST_HELD: Final = 500
 _EXAM_ROWS: Final = 256
+"""Held-out rows and mixtures of them: a loss on a dozen rows alone stops training too early."""
 _LONGEST_STEP: Final = 1.0
+"""The norm that gradients are cut to."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ class Outcome:
     """How often student and original choose the same class; `None` for other tasks."""
     held_rows: int
     is_cut: bool
-    """Whether the deadline ended it."""
+    """Whether the deadline ended or shortened it."""
 
     @property
     def note(self) -> str:
         """Return the outcome in words."""
-        told = f"{self.steps} steps of recovery"
+        told = f"{self.steps} steps of training"
         if self.is_cut:
             told += " (cut by the time limit)"
         if self.agreement is None:
@@ -104,7 +106,7 @@ class Lessons:
         self._exam = self._widened(self._held)
         self._exam_answers = run_rows(self._teacher, self._exam, self._batch)
         self._held_answers = run_rows(self._teacher, self._held, self._batch)
-        self._loss = TeacherLoss(original.task, self._held_answers, schedule.temperature)
+        self._loss = TeacherLoss(original.task, self._exam_answers, schedule.temperature)
 
     def teach(self, student: GraphModule, progress: Progress) -> Outcome:
         """Train a student in place and leave it with its best weights and exact statistics.
@@ -168,7 +170,10 @@ class Lessons:
         return twin if has_spread else student
 
     def _judge(self, student: GraphModule, twin: GraphModule) -> float:
-        """Return the loss on the held-out rows and mixtures of them, with statistics of what training rows give."""
+        """Return the loss on the held-out rows and mixtures of them.
+
+        Batch norms get the statistics of the training rows first.
+        """
         if twin is not student:
             self._recalibrate(student, twin)
         answers = run_rows(student, self._exam, self._batch)

@@ -102,6 +102,7 @@ def test_distils_digits(tmp_path: Path) -> None:
         (b"{", "cannot be read"),
         (b'{"bundle": "x", "out": "y"}', "technique"),
         (b'{"bundle": "x", "out": "y", "technique": "prune", "share": 1.5}', "share"),
+        (b'{"bundle": "x", "out": "y", "technique": "distil", "size_bytes": 9}', "size"),
         (b'{"bundle": "/nowhere/at/all", "out": "/tmp/y", "technique": "prune"}', "does not exist"),
     ],
 )
