@@ -68,6 +68,13 @@ class BuildRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     threads: _Count = 1
     time_limit_s: _Positive = 600.0
 
+    def __post_init__(self) -> None:
+        """Refuse what the other technique alone understands."""
+        if self.technique is Technique.PRUNE and self.student is not None:
+            raise ValueError("a student is for distillation, not for pruning")
+        if self.technique is Technique.DISTIL and self.size_bytes is not None:
+            raise ValueError("a size is a target of pruning, not of distillation")
+
 
 class BuildProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the builder is: `done` of `of` steps of a stage (`load`, `prune`, `train`, `pack`)."""

@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 
 from edgeconsole.bundle import Bundle, Manifest
 from edgeconsole.bundle.manifest import MODEL_PT2
-from edgeconsole.bundle.writer import Contents, write_bundle
+from edgeconsole.bundle.writer import Contents, check_target, write_bundle
 from edgeconsole.errors import PackError
 from edgeconsole.packer.build import Built
 from edgeconsole.packer.build import build as pack
@@ -42,13 +42,17 @@ from edgeconsole.runtime.optimizer.pruner import (
     ModelPruner,
     Target,
 )
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.trainable import graph_module
-from edgeconsole.runtime.optimizer.training import Original, Schedule
+from edgeconsole.runtime.optimizer.training import Original
 
 Progress = Callable[[BuildProgress], None]
 
-_TRAINING_SHARE: Final = 0.7
-"""Of the time limit; the rest is for packing."""
+_MAX_NAME: Final = 64
+_PACKING_SHARE: Final = 0.3
+"""Of the time limit."""
+_PACKING_S: Final = 10.0
+"""What packing gets of a short limit, if that is not more than half of it."""
 
 
 class Renamed(torch.nn.Module):
@@ -76,8 +80,10 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
     source, out = Path(os.path.realpath(request.bundle)), Path(os.path.realpath(request.out))
     if out == source or source in out.parents or out in source.parents:
         raise BuildError(f"{out} would change the original; choose another folder")
+    check_target(out)
     bundle = Bundle.open(source)
     manifest = bundle.manifest
+    variant = variant_name(manifest, request)
     rows = bundle.calibration()
     if rows is None:
         raise BuildError(
@@ -88,7 +94,7 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
     progress(BuildProgress(stage="load", done=1, of=1))
     module, note = _make(request, original, bundle, started_s, progress)
     progress(BuildProgress(stage="pack", done=0, of=1))
-    write_variant(bundle, module, out, variant_name(manifest, request))
+    write_variant(bundle, module, out, variant)
     progress(BuildProgress(stage="pack", done=1, of=1))
     return note
 
@@ -110,7 +116,10 @@ def load_graph(bundle: Bundle) -> GraphModule:
 
 
 def variant_name(manifest: Manifest, request: BuildRequest) -> str:
-    """Return a name such as `pruned50`, after that of a variant that is not the plain one."""
+    """Return a name such as `pruned50`, after that of a variant that is not the plain one.
+
+    Raises `BuildError` if the name gets too long.
+    """
     if request.technique is Technique.DISTIL:
         name = "distilled" if request.student else f"distilled{round(request.share * 100)}"
         if request.start != "kept" and not request.student:
@@ -121,7 +130,10 @@ def variant_name(manifest: Manifest, request: BuildRequest) -> str:
         name = f"pruned{round(request.share * 100)}"
     if request.technique is Technique.PRUNE and request.scope != "group":
         name += f"-{request.scope}"
-    return name if manifest.variant == "fp32" else f"{manifest.variant}-{name}"
+    name = name if manifest.variant == "fp32" else f"{manifest.variant}-{name}"
+    if len(name) > _MAX_NAME:
+        raise BuildError(f"the variant's name {name!r} would be too long")
+    return name
 
 
 def write_variant(bundle: Bundle, module: GraphModule, out: Path, variant: str) -> Bundle:
@@ -175,7 +187,7 @@ def _make(
         learning_rate=request.learning_rate or (DISTIL_RATE if distils else RECOVERY_RATE),
         temperature=request.temperature,
         seed=request.seed,
-        deadline_s=started_s + request.time_limit_s * _TRAINING_SHARE,
+        deadline_s=started_s + _training_s(request.time_limit_s),
     )
     if distils:
         declared = _declared(request.student, bundle) if request.student else None
@@ -185,6 +197,11 @@ def _make(
     target = Target(request.share, request.size_bytes, request.scope)
     pruned = ModelPruner(original).prune(target, schedule, progress)
     return pruned.module, pruned.note
+
+
+def _training_s(limit_s: float) -> float:
+    """Return how much of the time limit is for training, the rest is for packing."""
+    return limit_s - max(limit_s * _PACKING_SHARE, min(_PACKING_S, limit_s / 2))
 
 
 def _declared(source: str, bundle: Bundle) -> GraphModule:

@@ -16,6 +16,7 @@ from torch.fx import GraphModule, Node
 
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress, Start
 from edgeconsole.runtime.optimizer.pruner import Target, cut_channels
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.trainable import (
     attribute,
     copy_module,
@@ -23,7 +24,7 @@ from edgeconsole.runtime.optimizer.trainable import (
     weight_bytes,
     weight_count,
 )
-from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome, Schedule
+from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome
 from edgeconsole.runtime.optimizer.walk import arguments
 
 DISTIL_STEPS: Final = 2000

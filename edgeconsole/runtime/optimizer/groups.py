@@ -30,8 +30,6 @@ _Place = tuple[int, int]
 class Group:
     """Channels that are made, carried and used in the same places; each can go by itself."""
 
-    name: str
-    """The weight that makes them."""
     roots: npt.NDArray[np.int64]
     importance: npt.NDArray[np.float64]
     """By channel, 1 on average."""
@@ -43,12 +41,10 @@ class Groups:
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
         self._tensors: dict[int, torch.Tensor] = {}
-        self._names: dict[int, str] = {}
         for name in attribute_names(walk.module):
             value = attribute(walk.module, name)
             if isinstance(value, torch.Tensor):
                 self._tensors[id(value)] = value
-                self._names.setdefault(id(value), name)
         self._roots: dict[_Place, npt.NDArray[np.int64]] = {
             (key, dim): walk.channels.roots(axis)
             for key in self._tensors
@@ -135,14 +131,10 @@ class Groups:
             signature = sorted(places[root], key=lambda place: (order[place[0]], place[1]))
             found.setdefault(tuple(signature), []).append(root)
         return [
-            Group(self._name(signature), np.array(roots), self._importance(signature, roots))
+            Group(np.array(roots), self._importance(signature, roots))
             for signature, roots in found.items()
             if len(roots) > 1
         ]
-
-    def _name(self, signature: tuple[_Place, ...]) -> str:
-        made = [key for key, dim in signature if dim == 0 and self._tensors[key].ndim > 1]
-        return self._names[made[0] if made else signature[0][0]]
 
     def _importance(
         self, signature: tuple[_Place, ...], roots: list[int]

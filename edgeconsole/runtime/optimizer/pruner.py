@@ -16,13 +16,14 @@ from torch.fx import GraphModule
 
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress, Scope
 from edgeconsole.runtime.optimizer.groups import Groups
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.surgery import remove_channels
 from edgeconsole.runtime.optimizer.trainable import weight_bytes, weight_count
-from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome, Schedule
-from edgeconsole.runtime.optimizer.walk import Walk
+from edgeconsole.runtime.optimizer.training import Lessons, Original, Outcome
+from edgeconsole.runtime.optimizer.walk import OUTPUT_REASON, Walk
 from edgeconsole.runtime.optimizer.walk_rules import RULES
 
-RECOVERY_STEPS: Final = 600
+RECOVERY_STEPS: Final = 1000
 RECOVERY_RATE: Final = 2e-3
 MIN_RECOVERY_ROWS: Final = 20
 _WALK_ROWS: Final = 7
@@ -48,7 +49,7 @@ class Cut:
     channels: int
     groups: int
     pinned: list[str]
-    """Why other channels stay."""
+    """Why other channels stay, if not because they are the model's outputs."""
 
     def note(self, original: GraphModule) -> str:
         """Return in words what was removed."""
@@ -118,9 +119,10 @@ def cut_channels(original: Original, target: Target) -> Cut:
     else:
         removed = groups.choose_for_size(target.size_bytes, target.scope)
     if not removed and target.share > 0:
-        raise BuildError("nothing can be pruned: its layers have too few channels")
+        raise BuildError("nothing can be pruned: its layers have too few channels for this share")
     module = remove_channels(walk, removed)
-    return Cut(module, len(removed), groups.channels, len(groups.groups), groups.reasons())
+    pinned = [reason for reason in groups.reasons() if reason != OUTPUT_REASON]
+    return Cut(module, len(removed), groups.channels, len(groups.groups), pinned)
 
 
 def _examples(original: Original) -> list[torch.Tensor]:

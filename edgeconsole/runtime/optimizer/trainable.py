@@ -58,7 +58,10 @@ def copy_module(module: GraphModule, tensors: dict[str, torch.Tensor] | None = N
 
 
 def training_twin(module: GraphModule) -> GraphModule:
-    """Return a module of the same weights whose batch norms use, and leave, each batch's statistics."""
+    """Return a module of the same weights whose batch norms use each batch's statistics.
+
+    After a run the running statistics are those of its batch.
+    """
     graph = Graph()
     graph.output(graph.graph_copy(module.graph, {}))
     for node in batch_norms(graph):
@@ -71,7 +74,9 @@ def training_twin(module: GraphModule) -> GraphModule:
 def batch_norms(graph: Graph) -> Iterator[Node]:
     """Yield the batch norms of a graph that have running statistics."""
     for node in graph.nodes:
-        if operator_name(node) == "batch_norm" and isinstance(node.args[3], Node):
+        if operator_name(node) == "batch_norm" and all(
+            isinstance(source, Node) for source in node.args[3:_NORM_TRAINING]
+        ):
             yield node
 
 
@@ -115,10 +120,15 @@ def run_rows(module: GraphModule, rows: list[torch.Tensor], batch: int) -> list[
     starts = range(0, rows[0].shape[0], batch)
     try:
         with torch.no_grad():
-            parts = [module(*(row[start : start + batch] for row in rows)) for start in starts]
+            parts = [module(*take_rows(rows, start, batch)) for start in starts]
     except Exception as error:  # any operator may fail
         raise BuildError(f"the model fails on calibration data: {one_sentence(error)}") from error
     return [torch.cat(list(part)) for part in zip(*parts, strict=True)]
+
+
+def take_rows(rows: list[torch.Tensor], start: int, count: int) -> list[torch.Tensor]:
+    """Return copies of some rows, because a model may write into its inputs."""
+    return [row[start : start + count].clone() for row in rows]
 
 
 def _tensors(module: GraphModule) -> Iterator[torch.Tensor]:

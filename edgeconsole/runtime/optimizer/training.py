@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,14 @@ from edgeconsole.packer.reason import one_sentence
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress
 from edgeconsole.runtime.optimizer.losses import TeacherLoss
-from edgeconsole.runtime.optimizer.trainable import attribute, batch_norms, run_rows, training_twin
+from edgeconsole.runtime.optimizer.schedule import Course, Schedule
+from edgeconsole.runtime.optimizer.trainable import (
+    attribute,
+    batch_norms,
+    run_rows,
+    take_rows,
+    training_twin,
+)
 
 Progress = Callable[[BuildProgress], None]
 
@@ -30,13 +36,10 @@ _BATCH: Final = 32
 _STATISTICS_ROWS: Final = 512
 _HELD_SHARE: Final = 0.1
 _MOST_HELD: Final = 500
-_ROUNDS: Final = 20
-"""How often the held-out rows judge."""
-_PATIENCE: Final = 7
-"""Rounds without a better loss before training stops."""
-_WARM_UP: Final = 0.05
+_EXAM_ROWS: Final = 256
+"""Held-out rows and mixtures of them: a loss on a dozen rows alone stops training too early."""
 _LONGEST_STEP: Final = 1.0
-_SPARE: Final = 0.9
+"""The norm that gradients are cut to."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,6 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train; the same seed gives the same weights on one machine.
-
-    That holds for one number of threads, and where the deadline does not shorten the training.
-    """
-
-    steps: int
-    learning_rate: float
-    temperature: float = 2.0
-    seed: int = 0
-    deadline_s: float = math.inf
-    """On `time.monotonic`'s clock."""
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What training came to, on rows it was not trained on."""
 
@@ -83,12 +71,12 @@ class Outcome:
     """How often student and original choose the same class; `None` for other tasks."""
     held_rows: int
     is_cut: bool
-    """Whether the deadline ended it."""
+    """Whether the deadline ended or shortened it."""
 
     @property
     def note(self) -> str:
         """Return the outcome in words."""
-        told = f"{self.steps} steps of recovery"
+        told = f"{self.steps} steps of training"
         if self.is_cut:
             told += " (cut by the time limit)"
         if self.agreement is None:
@@ -115,8 +103,10 @@ class Lessons:
         self._rows = [row[order[held:]] for row in original.rows]
         self._batch = original.batch or min(_BATCH, count - held)
         self._mixes = all(row.is_floating_point() for row in original.rows)
+        self._exam = self._widened(self._held)
+        self._exam_answers = run_rows(self._teacher, self._exam, self._batch)
         self._held_answers = run_rows(self._teacher, self._held, self._batch)
-        self._loss = TeacherLoss(original.task, self._held_answers, schedule.temperature)
+        self._loss = TeacherLoss(original.task, self._exam_answers, schedule.temperature)
 
     def teach(self, student: GraphModule, progress: Progress) -> Outcome:
         """Train a student in place and leave it with its best weights and exact statistics.
@@ -140,81 +130,61 @@ class Lessons:
     ) -> Outcome:
         twin = self._twin(student)
         best_loss, best = self._judge(student, twin), copy.deepcopy(student.state_dict())
-        optimizer = torch.optim.AdamW(weights, lr=self._schedule.learning_rate, weight_decay=0.0)
-        steps = self._schedule.steps
-        every, since, done = max(1, steps // _ROUNDS), 0, 0
-        judged = is_cut = False
-        started_s = time.monotonic()
-        while done < steps and since < _PATIENCE:
-            if time.monotonic() >= self._schedule.deadline_s:
-                is_cut = True
-                break
-            self._step(twin, weights, optimizer, done / steps)
-            done += 1
-            if done % every and done < steps:
+        optimizer = torch.optim.AdamW(weights, weight_decay=0.0)
+        course, is_judged = Course(self._schedule), False
+        while course.goes_on():
+            self._step(twin, weights, optimizer, course.rate())
+            if not course.advance():
                 continue
-            loss = self._judge(student, twin)
-            since += 1
-            judged = True
-            if not math.isfinite(loss):
+            loss, is_judged = self._judge(student, twin), True
+            if math.isnan(loss):
                 break
-            if done == every:
-                steps, is_cut = self._fit(steps, done, time.monotonic() - started_s)
-            if loss < best_loss:
-                best_loss, best, since = loss, copy.deepcopy(student.state_dict()), 0
-            progress(BuildProgress(stage="train", done=done, of=steps, loss=loss))
-        if is_cut and not judged:
+            is_best = not best_loss <= loss  # the first may be NaN
+            if is_best:
+                best_loss, best = loss, copy.deepcopy(student.state_dict())
+            course.judged(is_best=is_best)
+            progress(BuildProgress(stage="train", done=course.done, of=course.steps, loss=loss))
+        if course.is_cut and not is_judged:
             raise BuildError("the time limit ended the training before it had a result")
         if not math.isfinite(best_loss):
             raise BuildError("the training diverged")
         student.load_state_dict(best)
         answers = run_rows(student, self._held, self._batch)
         return Outcome(
-            steps=done,
+            steps=course.done,
             loss=best_loss,
             agreement=self._loss.agreement(answers, self._held_answers),
             held_rows=self._held[0].shape[0],
-            is_cut=is_cut,
+            is_cut=course.is_cut,
         )
-
-    def _fit(self, steps: int, done: int, took_s: float) -> tuple[int, bool]:
-        """Return how many steps the deadline allows, and whether those are fewer."""
-        left_s = self._schedule.deadline_s - time.monotonic()
-        if left_s >= took_s / done * steps:
-            return steps, False
-        return done + max(0, int(left_s * _SPARE * done / took_s)), True
 
     def _twin(self, student: GraphModule) -> GraphModule:
         """Return the module to train: batch norms use a batch's statistics, if a batch has any."""
         twin = training_twin(student)
         before = copy.deepcopy(student.state_dict())
-        try:
-            with torch.no_grad():
-                twin(*(row[: self._batch] for row in self._rows))
-        except ValueError:  # one value for each channel
-            return student
-        finally:
-            student.load_state_dict(before)
-        return twin
+        with torch.no_grad():
+            twin(*take_rows(self._rows, 0, self._batch))
+        # A single value for each channel has no variance.
+        has_spread = all(bool(value.isfinite().all()) for value in _statistics(student))
+        student.load_state_dict(before)
+        return twin if has_spread else student
 
     def _judge(self, student: GraphModule, twin: GraphModule) -> float:
-        """Return the loss on the held-out rows, with statistics of what training rows give."""
+        """Return the loss on the held-out rows and mixtures of them.
+
+        Batch norms get the statistics of the training rows first.
+        """
         if twin is not student:
             self._recalibrate(student, twin)
-        answers = run_rows(student, self._held, self._batch)
-        return float(self._loss(answers, self._held_answers))
+        answers = run_rows(student, self._exam, self._batch)
+        return float(self._loss(answers, self._exam_answers))
 
     def _recalibrate(self, student: GraphModule, twin: GraphModule) -> None:
         """Set the batch norms' statistics to the mean over batches of real rows, not mixtures.
 
         A pruned net's old statistics are wrong: channels that fed each sum are gone.
         """
-        statistics = [
-            attribute(student, str(source.target))
-            for node in batch_norms(student.graph)
-            for source in (node.args[3], node.args[4])
-            if isinstance(source, torch.fx.Node)
-        ]
+        statistics = _statistics(student)
         if not statistics:
             return
         count = min(self._rows[0].shape[0], _STATISTICS_ROWS)
@@ -222,7 +192,7 @@ class Lessons:
         batches = 0
         with torch.no_grad():
             for first in range(0, count - self._batch + 1, self._batch):
-                twin(*(row[first : first + self._batch] for row in self._rows))
+                twin(*take_rows(self._rows, first, self._batch))
                 for total, buffer in zip(totals, statistics, strict=True):
                     total.add_(buffer)
                 batches += 1
@@ -234,13 +204,13 @@ class Lessons:
         twin: GraphModule,
         weights: list[torch.nn.Parameter],
         optimizer: torch.optim.Optimizer,
-        share: float,
+        rate: float,
     ) -> None:
         batch = self._draw()
         with torch.no_grad():
-            wanted = self._teacher(*batch)
+            wanted = self._teacher(*(values.clone() for values in batch))
         for group in optimizer.param_groups:
-            group["lr"] = self._schedule.learning_rate * _pace(share)
+            group["lr"] = rate
         optimizer.zero_grad()
         loss = self._loss(twin(*batch), wanted)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -249,24 +219,39 @@ class Lessons:
 
     def _draw(self) -> list[torch.Tensor]:
         """Return a batch of rows; the first half are mixtures if the inputs are floats."""
-        size, random = self._batch, self._random
-        count = self._rows[0].shape[0]
-        picked = torch.randint(count, (size,), generator=random)
-        others = torch.randint(count, (size,), generator=random)
-        shares = torch.rand(size, generator=random)
-        shares[size // 2 :] = 1.0
+        shares = torch.ones(self._batch)
+        if self._mixes:
+            half = self._batch // 2
+            shares[:half] = torch.rand(half, generator=self._random)
+        return self._mixed(self._rows, shares)
+
+    def _widened(self, rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Add mixtures to a few rows, because a loss on few rows says little."""
+        missing = (_EXAM_ROWS - rows[0].shape[0]) // self._batch * self._batch
+        if not self._mixes or missing <= 0:
+            return rows
+        mixtures = self._mixed(rows, torch.rand(missing, generator=self._random))
+        return [torch.cat(pair) for pair in zip(rows, mixtures, strict=True)]
+
+    def _mixed(self, rows: list[torch.Tensor], shares: torch.Tensor) -> list[torch.Tensor]:
+        """Return as many drawn rows as there are shares; what a share leaves is another row's."""
+        count, size = rows[0].shape[0], shares.shape[0]
+        picked = torch.randint(count, (size,), generator=self._random)
+        others = torch.randint(count, (size,), generator=self._random)
+        if not self._mixes:
+            return [row[picked] for row in rows]
         found = []
-        for row in self._rows:
-            values = row[picked]
-            if self._mixes:
-                weight = shares.to(row.dtype).reshape(size, *(1 for _ in row.shape[1:]))
-                values = weight * values + (1 - weight) * row[others]
-            found.append(values)
+        for row in rows:
+            weight = shares.to(row.dtype).reshape(size, *(1 for _ in row.shape[1:]))
+            found.append(weight * row[picked] + (1 - weight) * row[others])
         return found
 
 
-def _pace(share: float) -> float:
-    """Return the learning rate's factor: a short rise, then half a cosine down to zero."""
-    if share < _WARM_UP:
-        return (share + 0.01) / (_WARM_UP + 0.01)
-    return 0.5 * (1.0 + math.cos(math.pi * share))
+def _statistics(module: GraphModule) -> list[torch.Tensor]:
+    """Return the running means and variances of all batch norms."""
+    return [
+        attribute(module, str(source.target))
+        for node in batch_norms(module.graph)
+        for source in (node.args[3], node.args[4])
+        if isinstance(source, torch.fx.Node)
+    ]

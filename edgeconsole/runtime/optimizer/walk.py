@@ -16,14 +16,17 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgeconsole.packer.reason import one_sentence
 from edgeconsole.runtime.optimizer.build_words import BuildError
-from edgeconsole.runtime.optimizer.channels import Axes, Channels
+from edgeconsole.runtime.optimizer.channels import Axes, Axis, Channels
 from edgeconsole.runtime.optimizer.trainable import attribute, operator_name
 
 Shape = tuple[int, ...]
 Rule = Callable[["Walk", Node, dict[str, Any]], Axes | list[Axes] | None]
 """Returns the axes of an operator's result (a list for several results), or `None` for "unknown"."""
 
-_END: Final = "it is an output of the model"
+OUTPUT_REASON: Final = "it is an output of the model"
+NO_CHANNELS: Final = "it is tied to values that are no channels"
+SPACE: Final = "a position in space or time is no channel"
+PICKED: Final = "an operator picks channels by number"
 
 
 class Walk:
@@ -69,6 +72,22 @@ class Walk:
         found = self.axes.get(node, ()) if isinstance(node, Node) else ()
         return found if isinstance(found, tuple) else ()
 
+    def broadcast(self, sources: Sequence[Any], out: Shape, *, before: int = 0) -> Axes:
+        """Tie the axes of tensors that broadcast to `out`, and return those of the result.
+
+        `before` dimensions at the end of each tensor are left aside; `out` does not hold them.
+        """
+        found: list[Axis] = []
+        for number, size in enumerate(out):
+            back = len(out) - number + before
+            parts = [
+                self.of(source)[-back]
+                for source in sources
+                if len(self.shape(source)) >= back and self.shape(source)[-back] == size > 1
+            ]
+            found.append(self.channels.tie(parts, NO_CHANNELS))
+        return tuple(found)
+
     def weight(self, node: Node) -> torch.Tensor | None:
         """Return the weight or buffer a node reads, if it does."""
         value = attribute(self.module, str(node.target)) if node.op == "get_attr" else None
@@ -81,7 +100,7 @@ class Walk:
             case "get_attr":
                 self._visit_weight(node)
             case "output":
-                self._freeze_inputs(node, _END)
+                self._freeze_inputs(node, OUTPUT_REASON)
             case _:
                 self._visit_call(node)
 

@@ -102,6 +102,7 @@ def test_distils_digits(tmp_path: Path) -> None:
         (b"{", "cannot be read"),
         (b'{"bundle": "x", "out": "y"}', "technique"),
         (b'{"bundle": "x", "out": "y", "technique": "prune", "share": 1.5}', "share"),
+        (b'{"bundle": "x", "out": "y", "technique": "distil", "size_bytes": 9}', "size"),
         (b'{"bundle": "/nowhere/at/all", "out": "/tmp/y", "technique": "prune"}', "does not exist"),
     ],
 )
@@ -114,21 +115,22 @@ def test_bad_request(line: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("rows", "include_pt2", "reason"),
     [
-        ({"include_pt2": False, "calibration": 60}, "no model.pt2"),
-        ({"calibration": None}, "no calibration data"),
+        (60, False, "no model.pt2"),
+        (None, True, "no calibration data"),
     ],
 )
-def test_incomplete_bundle(tmp_path: Path, options: dict, reason: str) -> None:
+def test_incomplete_bundle(
+    tmp_path: Path, rows: int | None, *, include_pt2: bool, reason: str
+) -> None:
     """Without the program or without data there is nothing to start from."""
-    rows = options.pop("calibration")
     data = None if rows is None else {"input": np.zeros((rows, 4), np.float32)}
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
     pack_model(
         net, torch.ones(2, 4), tmp_path / "toy", name="toy", version=1, task="classification",
-        calibration=data, **options,
+        calibration=data, include_pt2=include_pt2,
     )  # fmt: skip
     _, last = ask(request(tmp_path / "out", bundle=str(tmp_path / "toy")))
     assert not last.ok
@@ -174,3 +176,13 @@ def test_variant_names(fields: dict, name: str) -> None:
     assert variant_name(manifest, asked) == name
     other = msgspec.structs.replace(manifest, variant="pruned30")
     assert variant_name(other, asked) == f"pruned30-{name}"
+
+
+def test_words_need_no_torch() -> None:
+    """Who talks to the builder, and the builder until it builds, imports neither torch nor onnx."""
+    code = (
+        f"import sys, {BUILDER_MODULE}, edgeconsole.runtime.optimizer.schedule;"
+        "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert done.stdout == b"[]\n"

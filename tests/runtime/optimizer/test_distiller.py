@@ -13,8 +13,9 @@ from edgeconsole.runtime.optimizer.build_words import BuildError, BuildProgress,
 from edgeconsole.runtime.optimizer.building import load_graph
 from edgeconsole.runtime.optimizer.distiller import KnowledgeDistiller, Student
 from edgeconsole.runtime.optimizer.losses import TeacherLoss
+from edgeconsole.runtime.optimizer.schedule import Course, Schedule
 from edgeconsole.runtime.optimizer.trainable import graph_module, weight_count
-from edgeconsole.runtime.optimizer.training import Original, Schedule
+from edgeconsole.runtime.optimizer.training import Original
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +123,50 @@ def test_no_float_output() -> None:
     """A model that gives only class numbers cannot teach."""
     with pytest.raises(BuildError, match="float"):
         TeacherLoss(Task.CLASSIFICATION, [torch.arange(3)], 2.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Put a clock that a test moves in the place of the system's."""
+    now = [0.0]
+    monkeypatch.setattr("edgeconsole.runtime.optimizer.schedule.time.monotonic", lambda: now[0])
+    return now
+
+
+def run_course(course: Course, clock: list[float], *, step_s: float, judge_s: float) -> float:
+    """Go through a course on which every judgement is the best yet; return its last rate."""
+    rate = 0.0
+    while course.goes_on():
+        rate = course.rate()
+        clock[0] += step_s
+        if course.advance():
+            clock[0] += judge_s
+            course.judged(is_best=True)
+    return rate
+
+
+def test_course_without_limit(clock: list[float]) -> None:
+    """All steps are taken, the last with a rate of almost nothing."""
+    course = Course(Schedule(400, 0.1))
+    assert run_course(course, clock, step_s=1.0, judge_s=1.0) < 1e-4
+    assert (course.done, course.is_cut) == (400, False)
+
+
+@pytest.mark.parametrize("step_s", [0.1, 1.0, 7.0])
+def test_course_fits_its_deadline(clock: list[float], step_s: float) -> None:
+    """A course that would take too long becomes shorter, so that the rate still falls to its end."""
+    course = Course(Schedule(10_000, 0.1, deadline_s=100.0))
+    last = run_course(course, clock, step_s=step_s, judge_s=step_s)
+    assert course.is_cut
+    assert 70.0 < clock[0] <= 100.0 + 2 * step_s
+    assert last < 0.03
+
+
+def test_course_stops_early(clock: list[float]) -> None:
+    """When the loss no longer falls, training ends before its time."""
+    course = Course(Schedule(1000, 0.1))
+    while course.goes_on():
+        if course.advance():
+            course.judged(is_best=course.done <= 200)
+    assert course.done == 550
+    assert not course.is_cut

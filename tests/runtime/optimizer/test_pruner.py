@@ -19,6 +19,7 @@ from edgeconsole.runtime.optimizer.building import load_graph
 from edgeconsole.runtime.optimizer.channels import Channels, regroup, reshape
 from edgeconsole.runtime.optimizer.groups import Groups
 from edgeconsole.runtime.optimizer.pruner import ModelPruner, Target, cut_channels
+from edgeconsole.runtime.optimizer.schedule import Schedule
 from edgeconsole.runtime.optimizer.surgery import remove_channels
 from edgeconsole.runtime.optimizer.trainable import (
     attribute,
@@ -28,7 +29,7 @@ from edgeconsole.runtime.optimizer.trainable import (
     weight_bytes,
     weight_count,
 )
-from edgeconsole.runtime.optimizer.training import Original, Schedule
+from edgeconsole.runtime.optimizer.training import Original
 from edgeconsole.runtime.optimizer.walk import Walk
 from edgeconsole.runtime.optimizer.walk_rules import RULES
 
@@ -174,7 +175,44 @@ class Gated(nn.Module):
         return self.head((self.one(x[:, :8]) + self.two(x[:, 8:])).mean((2, 3)))
 
 
-NETS = [Plain, Residual, Depthwise, Grouped, Mlp, Concat, Flattened, Gated]
+class Decoder(nn.Module):
+    """Transposed convolutions, an activation with weights, and channels that are last for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.last = conv_bn(3, 16), nn.Linear(16, 24)
+        self.up, self.act, self.head = (
+            nn.ConvTranspose2d(24, 16, 2, 2),
+            nn.PReLU(16),
+            nn.Linear(16, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return five scores."""
+        x = self.last(self.down(x).permute(0, 2, 3, 1)).transpose(1, 3)
+        x = nn.functional.pad(self.act(self.up(x)), (1, 1))
+        return self.head(nn.functional.interpolate(x, scale_factor=2).amax((2, 3)))
+
+
+class Attentive(nn.Module):
+    """Attention with one head in plain products, weights that are no layer's, and `addmm`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key, self.query, self.value = nn.Linear(3, 16), nn.Linear(3, 16), nn.Linear(3, 24)
+        self.out, self.bias = nn.Parameter(torch.randn(24, 16)), nn.Parameter(torch.randn(16))
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return five scores."""
+        x = x.flatten(2).transpose(1, 2)
+        weights = (self.query(x) @ self.key(x).transpose(1, 2) / 4).softmax(-1)
+        mean = torch.bmm(weights, self.value(x)).mean(1)
+        return self.head(torch.addmm(self.bias, mean, self.out).relu() + mean @ self.out)
+
+
+PACKED = [Plain, Residual, Depthwise, Mlp, Concat, Flattened]
+NETS = [*PACKED, Grouped, Gated, Decoder, Attentive]
 
 
 class Encoder(nn.Module):
@@ -238,6 +276,14 @@ def test_pruned_is_masked(net: type[nn.Module], share: float) -> None:
     groups = Groups(walk)
     removed = groups.choose(share, Scope.GLOBAL)
     small = remove_channels(walk, removed)
+    assert weight_bytes(small) == groups.size_after(removed) < weight_bytes(source.module)
+    check_is_masked(source, walk, small, removed)
+
+
+def check_is_masked(
+    source: Original, walk: Walk, small: nn.Module, removed: frozenset[int]
+) -> None:
+    """Check that a pruned net's outputs are the original's with the removed weights at zero."""
     masked = copy_module(source.module)
     gone = np.array(sorted(removed))
     for name in attribute_names(source.module):
@@ -246,13 +292,98 @@ def test_pruned_is_masked(net: type[nn.Module], share: float) -> None:
             if axis is not None:
                 out = torch.from_numpy(np.flatnonzero(np.isin(walk.channels.roots(axis), gone)))
                 attribute(masked, name).data.index_fill_(dim, out, 0.0)
-    assert weight_bytes(small) == groups.size_after(removed) < weight_bytes(source.module)
     for rows in (1, 2, 5):
         inputs = source.rows[0][:rows]
         torch.testing.assert_close(small(inputs)[0], masked(inputs)[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("net", NETS)
+class Drawn(nn.Module):
+    """A random graph: each step takes tensors of `[N, C, 4, 4]` that are there and adds one."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.random = np.random.default_rng(seed)
+        self.layers = nn.ModuleList()
+        self.plan: list[tuple[str, int, int]] = []
+        sizes = [3]
+        self.add(sizes, 0, 3, 8)
+        for _ in range(9):
+            one, other = (int(self.random.integers(len(sizes))) for _ in range(2))
+            step = str(
+                self.random.choice(["conv", "group", "sum", "cat", "gate", "cut", "mix", "flat"])
+            )
+            size = sizes[one]
+            if step == "sum" and size != sizes[other]:
+                step = "conv"
+            if (step in {"group", "gate", "cut", "mix"} and size % 4) or size < 4:
+                step = "conv"
+            if step in {"conv", "group", "flat"}:
+                wide = 4 * int(self.random.integers(1, 5))
+                self.add(sizes, one, size, wide, step)
+                continue
+            self.plan.append((step, one, other))
+            sizes.append({"cat": size + sizes[other], "sum": size}.get(step, size // 2))
+            if step == "mix":
+                sizes[-1] = size
+        self.head = nn.Linear(sizes[-1], 5)
+
+    def add(self, sizes: list[int], one: int, size: int, wide: int, step: str = "conv") -> None:
+        """Plan a step with weights."""
+        if step == "flat":
+            layer: nn.Module = nn.Linear(size * 16, wide * 16)
+        elif step == "group":
+            groups = int(self.random.choice([2, 4, size]))
+            wide = size
+            layer = nn.Conv2d(size, wide, 3, padding=1, groups=groups)
+        else:
+            layer = conv_bn(size, wide)
+        self.layers.append(layer)
+        self.plan.append((step, one, len(self.layers) - 1))
+        sizes.append(wide)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return five scores."""
+        values = [nn.functional.avg_pool2d(x, 2)]
+        for step, one, other in self.plan:
+            value = values[one]
+            match step:
+                case "conv" | "group":
+                    value = self.layers[other](value)
+                case "flat":
+                    flat = self.layers[other](value.reshape(value.shape[0], -1))
+                    value = flat.relu().view(value.shape[0], -1, 4, 4)
+                case "sum":
+                    value = value + values[other].relu()
+                case "cat":
+                    value = torch.cat([value, values[other]], 1)
+                case "gate":
+                    left, right = value.split(value.shape[1] // 2, dim=1)
+                    value = left * right
+                case "cut":
+                    value = value[:, : value.shape[1] // 2]
+                case _:
+                    value = value.transpose(1, 2).abs().mean(3, keepdim=True).permute(0, 2, 1, 3)
+                    value = value.expand(-1, -1, -1, 4)
+            values.append(value)
+        return self.head(values[-1].mean((2, 3)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_nets(seed: int) -> None:
+    """Whatever a net is made of: any channels that can go leave a net with their weights at zero."""
+    net = Drawn(seed)
+    print(f"seed {seed}: {net.plan}")
+    source = original(net)
+    walk = Walk(source.module, [source.rows[0][:7]], RULES)
+    removed: set[int] = set()
+    for group in Groups(walk).groups:
+        count = int(net.random.integers(0, max(1, len(group.roots) - 3)))
+        removed.update(net.random.choice(group.roots, count, replace=False).tolist())
+    print(f"removed {len(removed)}")
+    check_is_masked(source, walk, remove_channels(walk, frozenset(removed)), frozenset(removed))
+
+
+@pytest.mark.parametrize("net", PACKED)
 def test_every_net_packs(net: type[nn.Module]) -> None:
     """What is left can be exported with a free batch, and its ONNX file is smaller."""
     source = original(net())
@@ -331,6 +462,30 @@ def test_deadline() -> None:
     late = Schedule(steps=20, learning_rate=1e-3, deadline_s=time.monotonic() - 1)
     with pytest.raises(BuildError, match="time limit"):
         ModelPruner(original(Mlp())).prune(Target(), late)
+
+
+def test_one_row_at_a_time() -> None:
+    """A model of a fixed batch of one row trains with the statistics it has."""
+    net = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+    data = torch.randn(40, 6)
+    net.train()(data)
+    with quiet(), torch.no_grad():
+        program = torch.export.export(net.eval().requires_grad_(requires_grad=False), (data[:1],))
+    source = Original(graph_module(program), Task.CLASSIFICATION, (data,), batch=1)
+    pruned = ModelPruner(source).prune(Target(), QUICK)
+    assert pruned.outcome.held_rows == 4
+    assert pruned.module(data[:1])[0].shape == (1, 3)
+
+
+def test_group_norm() -> None:
+    """Groups that are normalised together stay equal."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.GroupNorm(4, 32), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 3)
+    )
+    small = cut(original(net), 0.5).module
+    shapes = [tuple(attribute(small, name).shape) for name in attribute_names(small)]
+    assert shapes == [(16, 3, 3, 3), (16,), (16,), (16,), (3, 16 * 36), (3,)]
+    assert small(torch.randn(3, 3, 8, 8))[0].shape == (3, 3)
 
 
 def test_same_seed_same_weights() -> None:
