@@ -42,6 +42,8 @@ _SEED: Final = 20_251_124
 _GROUP: Final = 5
 """So many are timed beside the baseline: all their processes are in memory at once."""
 _GROUP_S: Final = 12.0
+_THREADS_FROM_MS: Final = 0.2
+"""A shorter inference is over before a second thread has woken up."""
 _FINALISTS: Final = 3
 """So many are timed with more threads as well."""
 
@@ -229,6 +231,11 @@ class EdgeModelOptimizer:
         drop = self._judged[name].drop if name in self._judged else None
         return drop is not None and drop <= self._order.constraints.max_drop
 
+    def _may_gain_from_threads(self, name: str) -> bool:
+        timed = self._ledger.timed(name)
+        p50_ms = timed.p50_ms if timed is not None else None
+        return self._meets_gate(name) and p50_ms is not None and p50_ms >= _THREADS_FROM_MS
+
     # Timing.
 
     def _time_all(self, todo: Plan, built: Sequence[Built]) -> tuple[Variant, list[Variant]]:
@@ -238,7 +245,7 @@ class EdgeModelOptimizer:
         self._time(baseline, contenders)
         for threads in todo.threads[1:]:
             fastest = sorted(
-                (each for each in good if self._meets_gate(each.name)),
+                (each for each in good if self._may_gain_from_threads(each.name)),
                 key=lambda each: -((self._ledger.timed(each.name) or Timed()).speedup or 0.0),
             )[:_FINALISTS]
             more = [self._contender(each, threads) for each in fastest]

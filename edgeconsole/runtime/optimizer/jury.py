@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.metrics import METRICS, Scored
+from edgeconsole.bundle.metrics import METRICS
 from edgeconsole.bundle.tensorfile import decode_tensors
 from edgeconsole.errors import BundleError
 from edgeconsole.protocol.optimization import AGREEMENT
@@ -15,18 +18,30 @@ from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.children import Child
 from edgeconsole.runtime.optimizer.figures import DropUnit
 from edgeconsole.runtime.optimizer.ledger import Judgement
-from edgeconsole.runtime.optimizer.stats import agreement, paired_drop
+from edgeconsole.runtime.optimizer.stats import PairedDrop, Scored, agreement_rows, paired_drop
 from edgeconsole.runtime.optimizer.words import Answer, DataSet
 
 MOST_ROWS: Final = 10_000
 _TIMEOUT_S: Final = 600.0
-_POINTS: Final = 100.0
+_DIGITS: Final = 6
+
+
+class _Agreement:
+    """How far each row's answer agrees, as something that can be resampled."""
+
+    def __init__(self, rows: npt.NDArray[np.float64]) -> None:
+        self._rows = rows
+
+    def value(self, rows: Array | None = None) -> float:
+        """Return the mean over all rows, or over those drawn."""
+        return float((self._rows if rows is None else self._rows[rows]).mean())
 
 
 class Jury:
     """Compares variants with the original on the same rows."""
 
     def __init__(self, bundle: Bundle, *, seed: int) -> None:
+        self._names = [spec.name for spec in bundle.manifest.outputs]
         self._labels: Array | None = None
         self._seed = seed
         self.metric = AGREEMENT
@@ -81,24 +96,41 @@ class Jury:
 
     def judge(self, outputs: Mapping[str, Array]) -> Judgement:
         """Compare a variant's answers with the original's; raises `BundleError` if they do not fit."""
-        agrees = agreement(self._original, outputs)
+        agrees = agreement_rows(self._original, outputs)
+        share = float(agrees.mean())
         if self._labels is None or self._scored is None:
-            return Judgement(None, _POINTS * (1.0 - agrees), None, agrees)
+            found = self._compared(_Agreement(np.ones_like(agrees)), _Agreement(agrees))
+            return _judgement(None, found, share)
         metric = METRICS[self.metric]
-        found = paired_drop(
-            self._scored,
-            metric.prepare(outputs, self._labels[: self.rows]),
+        scored = metric.prepare(outputs, self._labels[: self.rows])
+        found = self._compared(self._scored, scored, higher_is_better=metric.higher_is_better)
+        return _judgement(found.variant, found, share)
+
+    def _compared(
+        self, original: Scored, variant: Scored, *, higher_is_better: bool = True
+    ) -> PairedDrop:
+        return paired_drop(
+            original,
+            variant,
             self.rows,
             self._seed,
             unit=self.unit,
-            higher_is_better=metric.higher_is_better,
+            higher_is_better=higher_is_better,
         )
-        return Judgement(found.variant, found.drop, found.interval, agrees)
 
     def ask(self, probe: Child, out: Path, data: DataSet | None = None) -> dict[str, Array]:
         """Have a probe answer the data; returns the outputs by name. Raises `ChildError`."""
         probe.ask(Answer(data or self.data, self.rows, str(out)), timeout_s=_TIMEOUT_S)
         try:
-            return decode_tensors(out.read_bytes(), where=str(out))
+            tensors = decode_tensors(out.read_bytes(), where=str(out))
+            # The file has its own order; the first of the manifest's outputs is what metrics judge.
+            return {name: tensors[name] for name in self._names}
         finally:
             out.unlink(missing_ok=True)
+
+
+def _judgement(value: float | None, found: PairedDrop, agrees: float) -> Judgement:
+    """Round drops: 52.5 less 51.5 is a little more than 1 in floating point, and 1 is allowed."""
+    drop = None if found.drop is None else round(found.drop, _DIGITS)
+    span = found.interval and (round(found.interval[0], _DIGITS), round(found.interval[1], _DIGITS))
+    return Judgement(value, drop, span, agrees)
