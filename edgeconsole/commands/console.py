@@ -21,7 +21,9 @@ def run(options: argparse.Namespace) -> int:
     from edgeconsole.fleet.inventory import find_fleet_file, load_inventory
     from edgeconsole.fleet.service import FleetService
     from edgeconsole.tui.app import EdgeConsoleApp
+    from edgeconsole.tui.hangup import end_with_terminal
 
+    end_with_terminal()
     inventory = load_inventory(find_fleet_file(options.fleet))
     app = EdgeConsoleApp(FleetService(inventory), glyphs=options.glyphs)
     return app.run() or 0

@@ -38,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(_headless(service, options.seconds))
     else:
         from edgeconsole.tui.app import EdgeConsoleApp
+        from edgeconsole.tui.hangup import end_with_terminal
 
+        end_with_terminal()
         code = EdgeConsoleApp(service, glyphs=options.glyphs).run()
         if code:
             return code

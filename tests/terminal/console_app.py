@@ -16,6 +16,7 @@ import fleets
 from edgeconsole.fleet.orders import Intent
 from edgeconsole.tui.actions import ACTIONS, MAIN, Action, ActionRegistry, Danger
 from edgeconsole.tui.app import EdgeConsoleApp
+from edgeconsole.tui.hangup import end_with_terminal
 
 PROBE = Action("probe", ("X",), "change something", MAIN, "Test", danger=Danger.CHANGE)
 
@@ -51,6 +52,7 @@ def build(probe_file: Path, fleet: str) -> EdgeConsoleApp:
 
 
 if __name__ == "__main__":
+    end_with_terminal()
     app = build(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "lab")
     result = app.run()
     sys.exit(app.return_code if result is None else result)

@@ -116,6 +116,11 @@ class PtyTerminal:
             self._screen.reset()
             self._stream.feed(after)
 
+    def hang_up(self) -> None:
+        """Close the window, and kill nothing."""
+        os.close(self._child.child_fd)
+        self._child.closed = True
+
     def close(self) -> None:
         """End the shell and what runs in it."""
         self._child.close(force=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from terminals import PtyTerminal, Terminal, TmuxTerminal, tmux_installed, wait_for
 
@@ -205,3 +206,25 @@ def test_hostile_texts_do_not_reach_the_terminal(start: Start) -> None:
     wait_for(terminal, lambda shown: "fleet › " in shown, "the device")
     terminal.send("q")
     assert_left(terminal)
+
+
+def test_a_terminal_that_goes_away_ends_the_console(probe: Path) -> None:
+    """Also where hang-ups are ignored: nothing goes on in the background without a terminal."""
+    command = f"trap '' HUP; exec {sys.executable} {SCRIPT} {probe} lab"
+    terminal = PtyTerminal()
+    terminal.start(["env", f"PYTHONPATH={Path.cwd()}", "/bin/sh", "-c", command], 120, 40)
+    try:
+        wait_for(terminal, lambda shown: "dock-0188" in shown, "the console")
+        consoles = [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if str(probe) in (each.info["cmdline"] or [])
+            and each.info["cmdline"][0] == sys.executable
+        ]
+        assert len(consoles) == 1
+    finally:
+        terminal.hang_up()
+    _, alive = psutil.wait_procs(consoles, timeout=10)
+    for each in alive:
+        each.kill()
+    assert not alive

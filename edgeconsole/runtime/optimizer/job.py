@@ -38,7 +38,6 @@ from edgeconsole.runtime.optimizer.stats import percentile_ms, ratio_interval
 from edgeconsole.runtime.optimizer.words import DataSet
 from edgeconsole.specs import ModelOptimizationLevel
 
-BASELINE: Final = "baseline"
 _SEED: Final = 20_251_124
 _GROUP: Final = 5
 """So many are timed beside the baseline: all their processes are in memory at once."""
@@ -252,12 +251,14 @@ class EdgeModelOptimizer:
     def _baseline(self) -> Contender:
         program = self._program
         if self._has_torch and program is not None:
-            return Contender(BASELINE, "eager", TORCH, 1, program, "torch, operator by operator")
+            return Contender(
+                "eager-fp32", "eager", TORCH, 1, program, "torch, operator by operator"
+            )
         why = "torch is not installed here" if program else "the bundle has no model.pt2"
         if not self._order.use_torch:
             why = "torch is not to be used"
         model = self._bundle.file_path(MODEL_ONNX)
-        return Contender(BASELINE, Technique.FLOAT, ONNXRUNTIME, 1, model, f"fp32; {why}")
+        return Contender("packed-fp32", Technique.FLOAT, ONNXRUNTIME, 1, model, why)
 
     def _time(self, baseline: Contender, contenders: Sequence[Contender]) -> None:
         """Time what is not known yet, a few at once and each beside the baseline."""
@@ -305,12 +306,8 @@ class EdgeModelOptimizer:
 
     def _row(self, contender: Contender) -> Variant:
         timed = self._ledger.timed(contender.name) or Timed()
-        is_baseline = contender.name == BASELINE
-        judged = (
-            Judgement(self._metric_value)
-            if is_baseline
-            else self._judged[_model_of(contender.name)]
-        )
+        # The baseline is the original itself.
+        judged = self._judged.get(_model_of(contender.name), Judgement(self._metric_value))
         return Variant(
             name=contender.name,
             technique=contender.technique,
