@@ -28,7 +28,6 @@ from edgeconsole.protocol.optimization import (
 )
 from edgeconsole.specs import ModelOptimizationLevel
 
-
 REPORTS = {
     "other": {"model": "somebody-elses"},
     "wrong": {"shift": 1.0},
