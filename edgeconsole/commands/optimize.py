@@ -12,36 +12,28 @@ from typing import Final
 import msgspec
 
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.folder import device_files
 from edgeconsole.commands.devices import find_device
 from edgeconsole.commands.job_lines import ProgressLine, found_lines
+from edgeconsole.commands.job_order import print_plan, wanted
 from edgeconsole.durations import parse_duration
 from edgeconsole.errors import (
     ConfigError,
     EdgeConsoleError,
     ErrorCode,
     LinkError,
-    ProtocolError,
     RequestError,
 )
 from edgeconsole.fleet import jobs
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
 from edgeconsole.fleet.deploy import send_bundle
-from edgeconsole.protocol.control import (
-    ActivateModel,
-    ListModels,
-    ModelsReply,
-    Optimize,
-    StoredModel,
-)
+from edgeconsole.protocol.control import ActivateModel
 from edgeconsole.protocol.jobs import MAX_BUDGET_S, MIN_BUDGET_S, Job, JobState
 from edgeconsole.protocol.optimization import Objective, OptimizationReport
 from edgeconsole.specs import FleetDevice, ModelOptimizationLevel
 from edgeconsole.text import printable
 
 _EXIT_NOTHING_FITS: Final = 1
-_MIB: Final = 1 << 20
 _MOST: Final = 1e6
 _DESCRIPTION: Final = """\
 Have a device make variants of a model, measure each beside what it serves, and recommend the best
@@ -108,10 +100,10 @@ async def _run(
     async with ControlLink(device.url, token) as link:
         await link.hello()
         if options.plan:
-            return await _plan(link, options, bundle)
+            return await print_plan(link, options, bundle)
         if bundle is not None:
             await send_bundle(device.url, token, bundle, None if options.json else _say_sent)
-        reply = await jobs.order(link, await _wanted(link, options, bundle))
+        reply = await jobs.order(link, await wanted(link, options, bundle))
         if options.detach:
             _print_ordered(options, reply.job_id, reply.ahead)
             return 0
@@ -132,48 +124,6 @@ async def _run(
     if trouble is not None:
         raise trouble
     return 0 if best is not None else _EXIT_NOTHING_FITS
-
-
-async def _wanted(
-    link: ControlLink, options: argparse.Namespace, bundle: Bundle | None
-) -> Optimize:
-    """Return the order: for a folder's bundle, a stored bundle, or what answers to a name."""
-    model, digest = options.what, "" if bundle is None else bundle.digest
-    if bundle is None and "/" in options.what:
-        model, digest = "", await _find(link, options.what)
-    return Optimize(
-        id=link.next_id(),
-        actor=actor(),
-        model="" if digest else model,
-        digest=digest,
-        level=ModelOptimizationLevel(options.level),
-        objective=Objective(options.objective),
-        max_drop=options.max_drop,
-        max_p99_ms=options.max_p99_ms,
-        max_memory_bytes=_bytes(options.max_memory_mb),
-        max_size_bytes=_bytes(options.max_size_mb),
-        budget_s=parse_duration(options.budget),
-    )
-
-
-async def _find(link: ControlLink, key: str) -> str:
-    """Return the digest of `MODEL/VERSION[/VARIANT]`, the newest if there are several."""
-    model, version, variant = [*key.split("/", 2), ""][:3]
-    for each in await _stored(link):
-        if each.model == model and version in ("", each.version) and variant in ("", each.variant):
-            return each.digest
-    raise RequestError(
-        ErrorCode.UNKNOWN_MODEL,
-        f"the device has no {key!r}, and there is no such folder here",
-        hint="`edgeconsole models DEVICE` says what it has",
-    )
-
-
-async def _stored(link: ControlLink) -> tuple[StoredModel, ...]:
-    reply = await link.ask(ListModels(link.next_id()))
-    if not isinstance(reply, ModelsReply):
-        raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
-    return reply.models
 
 
 async def _wait(link: ControlLink, options: argparse.Namespace, job_id: str) -> Job:
@@ -203,49 +153,6 @@ async def _cancel(link: ControlLink, options: argparse.Namespace, job_id: str) -
     print(f"edgeconsole: {printable(said)}", file=sys.stderr)
 
 
-async def _plan(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> int:
-    """Say what would be done."""
-    stored = await _stored(link)
-    live = [each for each in await jobs.list_jobs(link) if not each.state.final]
-    sent = 0
-    if bundle is not None:
-        key, digest = bundle.manifest.key, bundle.digest
-        if all(each.digest != digest for each in stored):
-            sent = sum(file.size for file in device_files(bundle.manifest))
-    else:
-        wanted = await _wanted(link, options, None)
-        found = [
-            each
-            for each in stored
-            if (each.digest == wanted.digest if wanted.digest else each.active)
-            and wanted.model in ("", each.model)
-        ]
-        if not found:
-            raise RequestError(
-                ErrorCode.UNKNOWN_MODEL,
-                f"nothing answers to {options.what!r} on {options.device}",
-                hint=f"`edgeconsole models {options.device}` says what it has",
-            )
-        key = f"{found[0].model}/{found[0].version}/{found[0].variant}"
-        digest = found[0].digest
-    plan = {
-        "device": options.device,
-        "bundle": key,
-        "digest": digest,
-        "level": options.level,
-        "budget_s": parse_duration(options.budget),
-        "send_bytes_at_most": sent,
-        "ahead": len(live),
-    }
-    if options.json:
-        print(json.dumps({"plan": plan}))
-        return 0
-    print(f"{options.level} of {printable(key)} on {options.device}, {options.budget} at most")
-    print(f"would be sent: {sent} bytes at most" if sent else "nothing would be sent")
-    print(f"{len(live)} jobs come before it" if live else "it would start at once")
-    return 0
-
-
 def _print_ordered(options: argparse.Namespace, job_id: str, ahead: int) -> None:
     if options.json:
         print(json.dumps({"device": options.device, "job_id": job_id, "ahead": ahead}))
@@ -273,10 +180,6 @@ def _print_found(
 
 def _say_sent(path: str, size: int) -> None:
     print(f"sent {path}, {size} bytes", file=sys.stderr)
-
-
-def _bytes(megabytes: float | None) -> int | None:
-    return None if megabytes is None else max(1, int(megabytes * _MIB))
 
 
 def _amount(text: str) -> float:

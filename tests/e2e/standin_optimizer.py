@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.writer import Contents, write_bundle
@@ -26,6 +27,12 @@ from edgeconsole.protocol.optimization import (
     VariantStatus,
 )
 from edgeconsole.specs import ModelOptimizationLevel
+
+REPORTS = {
+    "other": {"model": "somebody-elses"},
+    "wrong": {"shift": 1.0},
+    "nothing": {"fits": False},
+}
 
 
 def main() -> int:
@@ -42,8 +49,7 @@ def main() -> int:
         code = behave(each, home, bundle, options)
         if code is not None:
             return code
-    report(bundle, options)
-    return 0
+    return report(bundle, options)
 
 
 def behave(how: str, home: Path, bundle: Bundle, options: argparse.Namespace) -> int | None:
@@ -69,12 +75,8 @@ def behave(how: str, home: Path, bundle: Bundle, options: argparse.Namespace) ->
                 os.write(1, bytes(range(256)))
                 os.write(2, bytes(range(256)))
             return 0
-        case "other":
-            report(bundle, options, model="somebody-elses")
-            return 0
-        case "nothing":
-            report(bundle, options, fits=False)
-            return 1
+        case _ if how in REPORTS:
+            return report(bundle, options, **REPORTS[how])
     return None
 
 
@@ -85,8 +87,13 @@ def say(stage: str, name: str, done: int, of: int) -> None:
 
 
 def report(
-    bundle: Bundle, options: argparse.Namespace, *, fits: bool = True, model: str = ""
-) -> None:
+    bundle: Bundle,
+    options: argparse.Namespace,
+    *,
+    fits: bool = True,
+    model: str = "",
+    shift: float = 0.0,
+) -> int:
     """Write a variant that is the model itself under another name, and print a report."""
     inputs, outputs = bundle.golden()
     manifest = bundle.manifest
@@ -96,7 +103,7 @@ def report(
         Contents(
             onnx=bundle.file_path("model.onnx").read_bytes(),
             golden_inputs=inputs,
-            golden_outputs=outputs,
+            golden_outputs={name: array + np.float32(shift) for name, array in outputs.items()},
         ),
         model=manifest.model,
         version=manifest.version,
@@ -145,6 +152,7 @@ def report(
         evaluation="evaluation, 10 rows",
     )
     print(msgspec.json.encode(found).decode())
+    return 0 if fits else 1
 
 
 def parsed() -> argparse.Namespace:

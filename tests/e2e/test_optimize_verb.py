@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeconsole.bundle import Bundle
+from edgeconsole.client import EdgeClient
 from edgeconsole.protocol.jobs import JobState
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -169,6 +170,50 @@ async def test_the_exit_code_says_how_it_went(device, how, code, words):
     assert got == code, error
     assert words in out + error
     assert "Traceback" not in error
+
+
+async def test_a_recommendation_that_does_not_prove_itself_is_not_activated(device, heldout):
+    """The report is printed all the same, then why it does not answer; what answered goes on."""
+    device.behave("wrong")
+    code, out, error = await verb(device, "optimize", "digits", "--on", "dev-1", "--activate")
+    assert code == 2
+    assert "2.0 ×" in out
+    assert "golden self-test failed" in error
+    async with EdgeClient(device.agent.url, token=device.agent.token) as client:
+        assert (await client.infer("digits", {"image": heldout[0][:1]})).variant == "fp32"
+
+
+async def test_a_stored_bundle_is_named_by_its_key(device):
+    """Its version and variant say which; the order behind another says so."""
+    device.behave("wait")
+    first = await device.order()
+    await device.running(first)
+    code, out, _ = await verb(device, "optimize", "digits-tiny/1", "--on", "dev-1", "--plan")
+    assert code == 0
+    assert "full_optimization of digits-tiny/1/" in out
+    assert "jobs before it: 1" in out
+    code, out, _ = await verb(device, "optimize", "digits-tiny/1", "--on", "dev-1", "--detach")
+    assert code == 0
+    assert "is queued behind 1 on dev-1" in out
+    assert [each.bundle.model for each in await device.jobs()] == ["digits", "digits-tiny"]
+
+
+async def test_a_device_that_is_off_hides_no_other(device, free_port):
+    """All devices are asked: exit code 1, the reason on stderr, the others' jobs on stdout."""
+    with (device.home / "fleet.toml").open("a") as file:
+        file.write(
+            f'[[devices]]\nid = "dev-2"\nurl = "ws://127.0.0.1:{free_port}"\n'
+            'token_file = "state/token"\n'
+        )
+    job_id = await device.order()
+    code, out, error = await verb(device, "jobs")
+    assert code == 1
+    assert job_id in out
+    assert "dev-2" in error
+    code, out, _ = await verb(device, "jobs", "--json")
+    assert [each["device"] for each in json.loads(out)["devices"]] == ["dev-1", "dev-2"]
+    code, _, error = await verb(device, "jobs", "forget", "dev-1", job_id)
+    assert (code, "not understood" in error) == (2, True)
 
 
 @pytest.mark.parametrize(

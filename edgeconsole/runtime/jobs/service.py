@@ -156,7 +156,11 @@ class JobService:
                 )
             self._last_number += 1
             entry = _Entry(self._last_number, _job(command, bundle))
-            await asyncio.to_thread(self._records.save, JobRecord(entry.number, entry.job))
+            try:
+                await asyncio.to_thread(self._records.save, JobRecord(entry.number, entry.job))
+            except StoreError:
+                await asyncio.to_thread(self._records.forget, entry.job.job_id)
+                raise
             ahead = sum(not each.job.state.final for each in self._entries.values())
             self._entries[entry.job.job_id] = entry
         self._on_event(
@@ -260,6 +264,7 @@ class JobService:
         """Run the job's process to its end; returns its report, or why there is none."""
         out = self._records.out(entry.job.job_id)
         await asyncio.to_thread(self._records.clear_out, entry.job.job_id)
+        await asyncio.to_thread(cache.prune, self._cache)
         if entry.cancelled_by:
             return f"cancelled by {entry.cancelled_by}"
         arguments = arguments_of(entry.job, bundle, self._cache, out)
@@ -303,9 +308,13 @@ class JobService:
 
     async def _put_back(self, entry: _Entry) -> None:
         """Let a job wait for the agent's next start, which this end does not count against."""
+        if entry.cancelled_by:
+            await self._finish(entry, JobState.CANCELLED, f"cancelled by {entry.cancelled_by}")
         if not entry.job.state.final:
             entry.change(state=JobState.QUEUED, starts=max(0, entry.job.starts - 1), progress=None)
             await self._save(entry)
+        # Whoever waits for its end need not wait for ours.
+        entry.over.set()
 
     async def _finish(self, entry: _Entry, state: JobState, reason: str) -> None:
         """Say and write down how a job ended; it is so even if the disk refuses."""
@@ -321,7 +330,6 @@ class JobService:
             await self._save(entry)
             await asyncio.to_thread(self._records.clear_out, entry.job.job_id)
             await self._forget_old()
-            await asyncio.to_thread(cache.prune, self._cache)
         finally:
             entry.over.set()
 

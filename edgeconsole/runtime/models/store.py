@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -94,7 +95,9 @@ class ModelStore:
 
     def put_first(self, digest: str) -> None:
         """Make a stored bundle the newest of its name; raises `StoreError`."""
-        self.guarded(lambda: os.utime(self._bundles / digest))
+        # Finer than what the kernel gives by itself, a tick that others may share.
+        now_ns = time.time_ns()
+        self.guarded(lambda: os.utime(self._bundles / digest, ns=(now_ns, now_ns)))
 
     def intake(self, manifest: bytes) -> BundleIntake:
         """Begin to take in a bundle; raises `BundleError` for a manifest that is not one."""

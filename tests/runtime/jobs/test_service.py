@@ -124,6 +124,7 @@ async def test_a_full_disk_refuses_an_order(bench, monkeypatch):
         with pytest.raises(StoreError, match="No space left"):
             await bench.order(jobs)
     assert jobs.listed() == ()
+    assert list((bench.home / "state" / "jobs").iterdir()) == []
     assert (await bench.end(jobs, await bench.order(jobs))).state is JobState.DONE
 
 
@@ -245,6 +246,26 @@ async def test_an_order_while_the_agent_ends_is_refused(bench):
     with pytest.raises(RequestError) as caught:
         await bench.order(jobs)
     assert caught.value.code is ErrorCode.SHUTTING_DOWN
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_job_the_agent_ends_under_is_put_back_unless_it_was_cancelled(
+    bench, cancelled, eventually
+):
+    """Whoever cancels just then gets an answer, and what was cancelled does not come back."""
+    bench.behave("wait")
+    jobs = await bench.start()
+    job_id = await bench.order(jobs)
+    await eventually(lambda: jobs.listed(job_id)[0].progress is not None)
+    cancelling = asyncio.create_task(jobs.cancel(job_id, "ann")) if cancelled else None
+    await asyncio.sleep(0)
+    await bench.stop()
+    if cancelling is not None:
+        assert job_id in await cancelling
+    bench.behave("")
+    jobs = await bench.start()
+    job = await bench.end(jobs, job_id)
+    assert job.state is (JobState.CANCELLED if cancelled else JobState.DONE)
 
 
 async def test_a_program_that_cannot_be_started_fails_the_job(bench, monkeypatch):

@@ -1,0 +1,107 @@
+"""The order for an optimisation: which bundle of a device is meant, and what would be done with it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Final
+
+from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.folder import device_files
+from edgeconsole.durations import parse_duration
+from edgeconsole.errors import ErrorCode, ProtocolError, RequestError
+from edgeconsole.fleet import jobs
+from edgeconsole.fleet.actor import actor
+from edgeconsole.fleet.control import ControlLink
+from edgeconsole.protocol.control import ListModels, ModelsReply, Optimize, StoredModel
+from edgeconsole.protocol.optimization import Objective
+from edgeconsole.specs import ModelOptimizationLevel
+from edgeconsole.text import printable
+
+_MIB: Final = 1 << 20
+
+
+async def wanted(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> Optimize:
+    """Return the order for what was named: a bundle, a stored one's key, or a model.
+
+    Raises `RequestError` for a key that the device does not have.
+    """
+    model, digest = "", ""
+    if bundle is not None:
+        digest = bundle.digest
+    elif "/" in options.what:
+        digest = _find(await _stored(link), options.what).digest
+    else:
+        model = options.what
+    return Optimize(
+        id=link.next_id(),
+        actor=actor(),
+        model=model,
+        digest=digest,
+        level=ModelOptimizationLevel(options.level),
+        objective=Objective(options.objective),
+        max_drop=options.max_drop,
+        max_p99_ms=options.max_p99_ms,
+        max_memory_bytes=_bytes(options.max_memory_mb),
+        max_size_bytes=_bytes(options.max_size_mb),
+        budget_s=parse_duration(options.budget),
+    )
+
+
+async def print_plan(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> int:
+    """Say what would be done; raises `RequestError` where it would be refused."""
+    stored = await _stored(link)
+    live = [each for each in await jobs.list_jobs(link) if not each.state.final]
+    sent = 0
+    if bundle is not None:
+        key, digest = bundle.manifest.key, bundle.digest
+        if all(each.digest != digest for each in stored):
+            sent = sum(file.size for file in device_files(bundle.manifest))
+    else:
+        found = _find(stored, options.what)
+        key, digest = f"{found.model}/{found.version}/{found.variant}", found.digest
+    if options.json:
+        plan = {
+            "device": options.device,
+            "bundle": key,
+            "digest": digest,
+            "level": options.level,
+            "budget_s": parse_duration(options.budget),
+            "send_bytes_at_most": sent,
+            "ahead": len(live),
+        }
+        print(json.dumps({"plan": plan}))
+        return 0
+    print(f"{options.level} of {printable(key)} on {options.device}, {options.budget} at most")
+    print(f"would be sent: {sent} bytes at most" if sent else "nothing would be sent")
+    print(f"jobs before it: {len(live)}" if live else "it would start at once")
+    return 0
+
+
+def _find(stored: tuple[StoredModel, ...], name: str) -> StoredModel:
+    """Return the newest bundle of `MODEL/VERSION[/VARIANT]`, or the one that answers to `MODEL`."""
+    model, version, variant = [*name.split("/", 2), "", ""][:3]
+    for each in stored:
+        if (
+            each.model == model
+            and version in ("", each.version)
+            and variant in ("", each.variant)
+            and ("/" in name or each.active)
+        ):
+            return each
+    raise RequestError(
+        ErrorCode.UNKNOWN_MODEL,
+        f"the device has no {name!r}" + ("" if "/" in name else " that answers"),
+        hint="`edgeconsole models DEVICE` says what it has; a bundle is named by its folder",
+    )
+
+
+async def _stored(link: ControlLink) -> tuple[StoredModel, ...]:
+    reply = await link.ask(ListModels(link.next_id()))
+    if not isinstance(reply, ModelsReply):
+        raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
+    return reply.models
+
+
+def _bytes(megabytes: float | None) -> int | None:
+    return None if megabytes is None else max(1, int(megabytes * _MIB))
