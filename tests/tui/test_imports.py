@@ -27,6 +27,7 @@ PURE = (
     "frame",
     "gauges",
     "glyphs",
+    "hangup",
     "inspector",
     "ladder_lines",
     "order_words",
