@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving faults soak clean
+.PHONY: demo test format screenshots train bench-serving bench-optimiser faults soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -24,6 +24,9 @@ train: $(VENV)/.installed-dev
 bench-serving:
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
 	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
+
+bench-optimiser: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.optimizer $(BENCH)
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/python -m faults --page docs/faults.md $(FAULTS)
