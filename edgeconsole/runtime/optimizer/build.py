@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -54,7 +55,9 @@ class Builder:
         if after is not None:
             source = self._ledger.folder / after.name
             if not source.exists():
-                return Built(name, technique, failure=f"{after.name} could not be built")
+                why = f"{after.name} could not be built"
+                late = self._ledger.find(after.name) is None
+                return Built(name, technique, failure=why, for_want_of_time=late)
         return self._quantized(
             name,
             technique,
@@ -120,12 +123,15 @@ class Builder:
             seed=self._seed,
             time_limit_s=limit_s,
         )
+        until_s = time.monotonic() + limit_s
         try:
             result = _build(request, limit_s, tell)
+            reason = "" if result.ok else result.reason
         except ChildError as error:
-            return Built(wanted.name, wanted.technique, failure=error.message)
-        if not result.ok:
-            return Built(wanted.name, wanted.technique, failure=result.reason)
+            reason = error.message
+        if reason:
+            late = time.monotonic() >= until_s
+            return Built(wanted.name, wanted.technique, failure=reason, for_want_of_time=late)
         return Built(
             wanted.name,
             wanted.technique,

@@ -133,7 +133,9 @@ class EdgeModelOptimizer:
         rows.extend(_row_of_skipped(each) for each in todo.skipped)
         report = self._chosen(baseline, tuple(rows), started_s, cache="miss")
         self._publish(report, built)
-        self._ledger.finish(report)
+        if not any(each.for_want_of_time for each in built):
+            # What time cut short is no answer to the next who asks: that job goes on from here.
+            self._ledger.finish(report)
         return report
 
     def bundle_of(self, name: str) -> Path:
@@ -162,7 +164,8 @@ class EdgeModelOptimizer:
         names = todo.names
         for number, (name, make) in enumerate(steps):
             if self._left_s() <= 0:
-                found.append(Built(name, "", failure=self._out_of_time()))
+                why = f"the budget of {self._order.budget_s:g} s was used up"
+                found.append(Built(name, "", failure=why, for_want_of_time=True))
                 continue
             self._say("build", name, number + 1, len(names))
             built = self._ledger.built(name, make)
@@ -406,9 +409,6 @@ class EdgeModelOptimizer:
 
     def _left_s(self) -> float:
         return self._until_s - time.monotonic()
-
-    def _out_of_time(self) -> str:
-        return f"the budget of {self._order.budget_s:g} s was used up"
 
     def _say(self, stage: str, name: str, done: int, of: int) -> None:
         self._tell(Progress(stage, name, done, of, max(0.0, round(self._left_s(), 1))))

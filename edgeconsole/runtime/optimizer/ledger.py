@@ -63,6 +63,8 @@ class Built(msgspec.Struct, frozen=True):
     """The bundle in the folder it belongs to; empty for the one that was given."""
     note: str = ""
     failure: str = ""
+    for_want_of_time: bool = False
+    """Whether more time might have built it; such a failure is not kept."""
 
 
 class Ledger:
@@ -77,12 +79,20 @@ class Ledger:
 
     def built(self, name: str, make: Callable[[], Built]) -> Built:
         """Return the record of a built model, made now if there is none."""
+        found = self.find(name)
+        if found is not None:
+            return found
+        record = make()
+        if not record.for_want_of_time:
+            self._save(f"built-{name}.json", record)
+        return record
+
+    def find(self, name: str) -> Built | None:
+        """Return the record of a built model, or of why it cannot be; `None` if it is to be tried."""
         found = self._load(f"built-{name}.json", Built)
         if found is not None and (not found.model or (self.folder / found.model).exists()):
             return found
-        record = make()
-        self._save(f"built-{name}.json", record)
-        return record
+        return None
 
     def judged(self, name: str, make: Callable[[], Judgement]) -> Judgement:
         """Return how well a model answers, found out now if that is not known."""

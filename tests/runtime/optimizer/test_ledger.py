@@ -63,6 +63,15 @@ def test_failures_are_kept_as_well(tmp_path: Path) -> None:
     assert ledger.built("a", lambda: Built("a", "")) == failed
 
 
+def test_what_time_cut_short_is_tried_again(tmp_path: Path) -> None:
+    """A failure that a longer budget might not have had is not kept."""
+    ledger = Ledger(tmp_path / "job")
+    late = Built("a", "pruned", failure="no time was left", for_want_of_time=True)
+    assert ledger.built("a", lambda: late) == late
+    done = Built("a", "pruned", note="built")
+    assert ledger.built("a", lambda: done) == done
+
+
 def test_results_hold_only_for_the_same_bundle_level_and_device() -> None:
     """Another engine version is another fingerprint, and so another folder."""
     keys = {
