@@ -128,7 +128,10 @@ async def test_a_report_can_be_had_later(device):
 async def test_ctrl_c_cancels_the_job_and_says_so(device):
     """It does not ask; the job is over when the verb is."""
     device.behave("wait")
+    # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = await begin(device, "optimize", "digits", "--on", "dev-1")
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     assert b"build int8-minmax" in await process.stderr.readuntil(b"int8-minmax\n")
     process.send_signal(signal.SIGINT)

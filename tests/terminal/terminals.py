@@ -118,8 +118,10 @@ class PtyTerminal:
 
     def hang_up(self) -> None:
         """Close the window, and kill nothing."""
-        os.close(self._child.child_fd)
-        self._child.closed = True
+        # Closed where it is kept: the number will be another file's.
+        self._child.ptyproc.fileobj.close()
+        self._child.ptyproc.closed = self._child.closed = True
+        self._child.ptyproc.fd = self._child.child_fd = -1
 
     def close(self) -> None:
         """End the shell and what runs in it."""
