@@ -69,6 +69,8 @@ SCREENS = {
     "confirm": ("F",),
     "why": ("e",),
     "audit": ("colon", *"audit", "enter"),
+    "jobs": ("4",),
+    "job": ("4", "j", "j", "enter"),
 }
 
 
