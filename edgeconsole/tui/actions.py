@@ -94,6 +94,26 @@ ACTIONS: Final = (
     Action(
         "open_job", ("enter",), "open the job's report", (JOBS,), "Fleet", footer=1, label="Report"
     ),
+    Action(
+        "activate_job",
+        ("A",),
+        "activate what a job recommends",
+        (JOBS, JOB),
+        "Device",
+        danger=Danger.CHANGE,
+        footer=2,
+        label="Activate",
+    ),
+    Action(
+        "cancel_job",
+        ("C",),
+        "cancel a job",
+        (JOBS, JOB),
+        "Device",
+        danger=Danger.CHANGE,
+        footer=4,
+        label="Cancel job",
+    ),
     Action("jobs", ("4",), "optimisation jobs", (FLEET, DEVICE, WHY, AUDIT), "Fleet"),
     Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
     Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=8, label="Faults"),

@@ -29,6 +29,7 @@ PURE = (
     "glyphs",
     "hangup",
     "inspector",
+    "job_acts",
     "job_lines",
     "ladder_lines",
     "order_words",

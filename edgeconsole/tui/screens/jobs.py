@@ -58,6 +58,14 @@ class JobsScreen(AskingScreen):
             self._selected = None
         return self._selected
 
+    def chosen(self) -> tuple[str, Job, str] | None:
+        """Return the job under the cursor with its device, and why that cannot be asked."""
+        for each in self._said or ():
+            for job in each.jobs:
+                if (each.device_id, job.job_id) == self.selected:
+                    return each.device_id, job, each.note
+        return None
+
     def handlers(self) -> Mapping[str, Handler]:
         """Return what keys do here: they move a cursor instead of the text."""
         page = max(1, self.body.size.height - 2)
@@ -107,6 +115,10 @@ class JobScreen(AskingScreen):
     def job(self) -> Job | None:
         """The job as it was last heard of."""
         return None if self._found is None else self._found[0]
+
+    def chosen(self) -> tuple[str, Job, str] | None:
+        """Return the job with its device, and why that cannot be asked."""
+        return None if self.job is None else (self.key[0], self.job, self._wrong)
 
     async def ask(self) -> None:
         """Ask the device, until nothing more comes."""
