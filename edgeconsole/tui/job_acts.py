@@ -25,6 +25,8 @@ class JobAct(StrEnum):
     ACTIVATE = "activate"
 
 
+_DROPPED: Final = "It will not start."
+_ENDED: Final = "It ends without a report; what it measured is kept for the next one."
 TITLES: Final = {JobAct.CANCEL: "Cancel the job", JobAct.ACTIVATE: "Activate what it recommends"}
 
 
@@ -72,7 +74,7 @@ def what(request: JobRequest, view: DeviceView | None, width: int) -> list[Line]
         (),
     ]
     if request.act is JobAct.CANCEL or job.recommended is None:
-        shown.append((("It ends now; what it measured so far is lost.", "text"),))
+        shown.append(((_DROPPED if job.state is JobState.QUEUED else _ENDED, "text"),))
         shown.append((("What answers on the device stays as it is.", "text"),))
     else:
         shown += _activation(job.recommended, view)

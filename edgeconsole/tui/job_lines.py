@@ -116,8 +116,8 @@ def what(job: Job) -> str:
         said = job.progress
         if said is None:
             return "starting"
-        number = f"{said.done} of {said.of}" if said.of > 1 else ""
-        return " ".join(part for part in (said.stage, number, said.name) if part)
+        number = f" {said.done} of {said.of}:" if said.of > 1 else ""
+        return f"{said.stage}{number} {said.name}".strip()
     if job.state is JobState.DONE:
         return f"→ {job.variant}" if job.variant else "nothing keeps to the constraints"
     return job.reason or fmt.UNKNOWN

@@ -97,7 +97,7 @@ def _row(each: Variant, mark: str) -> list[Run]:
         (job_lines.speed(each.speedup), role),
         (_ms(each.p50_ms), role),
         (_ms(each.p99_ms), role),
-        (fmt.megabytes(each.size_bytes), role),
+        (_size(each.size_bytes), role),
         (fmt.megabytes(each.peak_rss_bytes), role),
         (fmt.UNKNOWN if each.metric_value is None else f"{each.metric_value:.4f}", role),
         (fmt.UNKNOWN if each.drop is None else f"{each.drop:.2f}", role),
@@ -109,6 +109,11 @@ def _ms(value: float | None) -> str:
     if value is None:
         return fmt.UNKNOWN
     return f"{value:.3f}" if value < 1 else fmt.figure(value)
+
+
+def _size(size: int | None) -> str:
+    """Return a size; variants of a small model differ by less than a tenth of a MiB."""
+    return f"{size / 1024:.0f} KiB" if size is not None and size < 1 << 20 else fmt.megabytes(size)
 
 
 def _why(report: OptimizationReport, width: int) -> list[Line]:

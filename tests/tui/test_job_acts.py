@@ -153,3 +153,11 @@ def test_hostile_texts_stay_in_their_line(text: str, act: JobAct) -> None:
     for line in job_acts.what(JobRequest(act, text, job), None, 60):
         assert line_width(line) <= 60
         assert all(char.isprintable() for char in texts([line])[0])
+
+
+def test_the_dialog_says_what_becomes_of_the_measurements() -> None:
+    """A running job's are kept, as the device says; one that waits has none."""
+    running = "\n".join(texts(job_acts.what(JobRequest(JobAct.CANCEL, "a", RUNNING), None, 80)))
+    queued = "\n".join(texts(job_acts.what(JobRequest(JobAct.CANCEL, "a", QUEUED), None, 80)))
+    assert "what it measured is kept" in running
+    assert "It will not start." in queued

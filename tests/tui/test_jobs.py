@@ -26,7 +26,7 @@ def canned(app: object) -> CannedJobs:
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        (RUNNING, "measure 3 of 12 int8-static-per-channel"),
+        (RUNNING, "measure 3 of 12: int8-static-per-channel"),
         (QUEUED, "1 before it, for kim@desk"),
         (DONE, "→ int8-static"),
         (msgspec.structs.replace(DONE, variant=""), "nothing keeps to the constraints"),
