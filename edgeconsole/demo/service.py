@@ -9,6 +9,7 @@ import msgspec
 
 from edgeconsole.demo.fleet import DEVICES, DemoFleet
 from edgeconsole.demo.traffic import DemoTraffic, Score
+from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.specs import AgentState
@@ -72,6 +73,11 @@ class DemoService:
     def desk(self) -> FleetService:
         """Return who takes orders to the demo's devices."""
         return self.service
+
+    @property
+    def jobs(self) -> JobDesk:
+        """Return who knows the optimisation jobs of the demo's devices."""
+        return self.service.jobs
 
     async def start(self) -> None:
         """Start the agents, follow them, and send them images; raises as their parts do."""

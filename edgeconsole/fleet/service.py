@@ -17,6 +17,7 @@ from edgeconsole.fleet.dispatch import Courier, Dispatcher
 from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
+from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.links import DeviceLink
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
@@ -37,6 +38,7 @@ class FleetService:
         self.book = OrderBook(inventory.history_path)
         self.links = OpenLinks()
         self.dispatcher = Dispatcher(Courier(self.book), self.links, self.store.set_orders)
+        self.jobs = JobDesk(self.links, self.store)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

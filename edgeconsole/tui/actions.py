@@ -25,11 +25,13 @@ FLEET: Final = "fleet"
 DEVICE: Final = "device"
 WHY: Final = "why"
 AUDIT: Final = "audit"
+JOBS: Final = "jobs"
+JOB: Final = "job"
 HELP: Final = "help"
 CONFIRM: Final = "confirm"
 OF_A_DEVICE: Final = (FLEET, DEVICE, WHY)
 """Where there is a device to act on: those marked, the one under the cursor, or the one shown."""
-MAIN: Final = (FLEET, DEVICE, WHY, AUDIT)
+MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, JOBS, JOB)
 SCROLLING: Final = (*MAIN, HELP)
 EVERYWHERE: Final = (*SCROLLING, CONFIRM)
 
@@ -89,6 +91,30 @@ class Action:
 
 ACTIONS: Final = (
     Action("open", ("enter",), "open the device", (FLEET,), "Fleet", footer=1, label="Open"),
+    Action(
+        "open_job", ("enter",), "open the job's report", (JOBS,), "Fleet", footer=1, label="Report"
+    ),
+    Action(
+        "activate_job",
+        ("A",),
+        "activate what a job recommends",
+        (JOBS, JOB),
+        "Device",
+        danger=Danger.CHANGE,
+        footer=2,
+        label="Activate",
+    ),
+    Action(
+        "cancel_job",
+        ("C",),
+        "cancel a job",
+        (JOBS, JOB),
+        "Device",
+        danger=Danger.CHANGE,
+        footer=4,
+        label="Cancel job",
+    ),
+    Action("jobs", ("4",), "optimisation jobs", (FLEET, DEVICE, WHY, AUDIT), "Fleet"),
     Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
     Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=8, label="Faults"),
     Action("sort_previous", ("shift+left",), "sort by the column to the left", (FLEET,), "Fleet"),

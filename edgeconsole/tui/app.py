@@ -18,26 +18,30 @@ from textual.worker import Worker
 
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet.orders import OrderKind
-from edgeconsole.tui import commands, ordering
+from edgeconsole.tui import commands, job_acts, ordering
 from edgeconsole.tui import filter as filters
 from edgeconsole.tui.actions import ActionRegistry
 from edgeconsole.tui.commands import Command, CommandError
 from edgeconsole.tui.filter import FilterError
 from edgeconsole.tui.glyphs import ALPHABETS
+from edgeconsole.tui.job_acts import JobAct, JobRequest
+from edgeconsole.tui.job_lines import JobKey
 from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
 from edgeconsole.tui.screens.confirm import ConfirmScreen, Given
+from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
+from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
 from edgeconsole.tui.screens.why import WhyScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState, now
 from edgeconsole.tui.theme import NIGHT, ROLE_COLORS
 from edgeconsole.tui.widgets.prompt import Prompt
 
-_OURS: Final = (ConsoleScreen, HelpScreen, ConfirmScreen)
+_OURS: Final = (ConsoleScreen, HelpScreen, ConfirmScreen, JobConfirmScreen)
 """Screens that the action registry knows."""
 
 
@@ -185,6 +189,10 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         return {
             "open": self._open_selected,
             "why": self._why_selected,
+            "jobs": self.open_jobs,
+            "open_job": self._open_job_selected,
+            "cancel_job": lambda: self._ask_job(JobAct.CANCEL),
+            "activate_job": lambda: self._ask_job(JobAct.ACTIVATE),
             "failsafe": lambda: self._ask_here(OrderKind.FAILSAFE_ON),
             "fallback": lambda: self._ask_here(OrderKind.FALLBACK_ON),
             "release": lambda: self._ask_here(OrderKind.RELEASE),
@@ -252,6 +260,38 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     async def open_audit(self) -> None:
         """Show what was ordered."""
         await self._open(AuditScreen(self.state, self.service.desk))
+
+    async def open_jobs(self, device_id: str = "") -> None:
+        """Show the optimisation jobs of the fleet, or of one device."""
+        await self._open(JobsScreen(self.state, self.service, device_id))
+
+    async def _open_job_selected(self) -> None:
+        screen = self.screen
+        if isinstance(screen, JobsScreen) and (key := screen.selected) is not None:
+            await self.open_job(key)
+
+    async def open_job(self, key: JobKey) -> None:
+        """Show a job and what it found."""
+        await self._open(JobScreen(self.state, self.service, key))
+
+    async def _ask_job(self, act: JobAct) -> None:
+        """Let it be confirmed, or say why there is nothing to confirm."""
+        screen = self.screen
+        chosen = screen.chosen() if isinstance(screen, JobsScreen | JobScreen) else None
+        if chosen is None:
+            return
+        device_id, job, note = chosen
+        request = JobRequest(act, device_id, job)
+        if refused := job_acts.refusal(request, note):
+            self.state.tell(refused)
+            self.tick()
+            return
+        await self._open(JobConfirmScreen(self.state, request), self._job_decided)
+
+    def _job_decided(self, request: JobRequest | None) -> None:
+        if request is not None:
+            work = job_acts.carry_out(request, self.service.jobs, self.state, self.tick)
+            self.run_worker(work, group="orders", exit_on_error=False)
 
     async def _why_selected(self) -> None:
         for device_id in self._devices_here()[:1]:
@@ -345,6 +385,8 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
                 await self.open_why(device_id)
         elif command.verb == "audit":
             await self.open_audit()
+        elif command.verb == "jobs":
+            await self.open_jobs(command.argument)
         elif command.verb == "help":
             await self.open_help()
         else:

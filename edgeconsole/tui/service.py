@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edgeconsole.fleet.explanation import Explanation
+from edgeconsole.fleet.job_desk import DeviceJobs
 from edgeconsole.fleet.order_book import AuditRow
 from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import FleetStore
+from edgeconsole.protocol.jobs import Job, JobBundle
+from edgeconsole.protocol.optimization import OptimizationReport
 
 
 class OrderDesk(Protocol):
@@ -31,6 +34,26 @@ class OrderDesk(Protocol):
         ...
 
 
+class FleetJobs(Protocol):
+    """Knows the fleet's optimisation jobs."""
+
+    async def look(self, device_ids: Sequence[str]) -> list[DeviceJobs]:
+        """Ask devices; what one said before stands in where it does not answer."""
+        ...
+
+    async def report(self, device_id: str, job_id: str) -> tuple[Job, OptimizationReport | None]:
+        """Return a job and its report, if it has one; raises an `EdgeConsoleError`."""
+        ...
+
+    async def cancel(self, device_id: str, job_id: str) -> str:
+        """End a job; returns what the device said, raises an `EdgeConsoleError`."""
+        ...
+
+    async def activate(self, device_id: str, bundle: JobBundle) -> str:
+        """Let a job's bundle answer to its name; likewise."""
+        ...
+
+
 class ConsoleService(Protocol):
     """Keeps a store up to date while the console runs, on the console's own event loop."""
 
@@ -47,6 +70,11 @@ class ConsoleService(Protocol):
     @property
     def desk(self) -> OrderDesk:
         """Who takes orders."""
+        ...
+
+    @property
+    def jobs(self) -> FleetJobs:
+        """Who knows the optimisation jobs."""
         ...
 
     async def start(self) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from canned_jobs import CannedJobs
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.explanation import Explanation
@@ -111,6 +112,7 @@ class CannedService:
     started: int = 0
     stopped: int = 0
     desk: CannedDesk = field(default_factory=CannedDesk)
+    jobs: CannedJobs = field(default_factory=CannedJobs)
     problem: str = ""
 
     async def start(self) -> None:

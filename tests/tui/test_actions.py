@@ -32,6 +32,8 @@ def test_what_changes_a_device() -> None:
         "F": Danger.STOP,
         "B": Danger.CHANGE,
         "R": Danger.CHANGE,
+        "A": Danger.CHANGE,
+        "C": Danger.CHANGE,
         "Y": Danger.STOP,
     }
 

@@ -136,6 +136,8 @@ async def test_every_action_does_something_on_its_screens() -> None:
             ("device", lambda: app.open_device("dock-0188")),
             ("why", lambda: app.open_why("dock-0188")),
             ("audit", app.open_audit),
+            ("jobs", app.open_jobs),
+            ("job", lambda: app.open_job(("dock-0188", "job-3"))),
             ("help", app.open_help),
             ("confirm", lambda: app.ask_order(OrderRequest(OrderKind.RELEASE, ("dock-0188",)))),
         ):

@@ -24,6 +24,8 @@ DEVICES = ("dock-0188", "cart-0001", "cart-0002", "[/nope]")
         ("why", Command("why")),
         ("why DOCK-0188", Command("why", "dock-0188")),
         ("audit", Command("audit")),
+        ("jobs", Command("jobs")),
+        ("jobs DOCK-0188", Command("jobs", "dock-0188")),
         ("q", Command("q")),
         ("QUIT", Command("q")),
         ("", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from driving import make_app
@@ -36,7 +37,7 @@ def look(
     """Compare what is shown after some keys with the accepted picture."""
     app = make_app(fleet, refresh_hz=1)
     # Keys come as fast as they can be pressed; the pictures are not about the guard.
-    app.state.guard = TypeAheadGuard(lambda: float("inf"))
+    app.state.guard = TypeAheadGuard(count(-1e6).__next__)
     desk = app.service.desk
     assert isinstance(desk, CannedDesk)
     desk.said, desk.rows = explained(), audited()
@@ -69,6 +70,9 @@ SCREENS = {
     "confirm": ("F",),
     "why": ("e",),
     "audit": ("colon", *"audit", "enter"),
+    "jobs": ("4",),
+    "job": ("4", "j", "j", "enter"),
+    "activate": ("4", "j", "j", "A"),
 }
 
 

@@ -1,0 +1,120 @@
+"""What can be done about a job: what the dialog says of it, and doing it. No Textual."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from edgeconsole.errors import EdgeConsoleError
+from edgeconsole.fleet.store import DeviceView
+from edgeconsole.protocol.jobs import Job, JobBundle, JobState
+from edgeconsole.tui import format as fmt
+from edgeconsole.tui import job_lines
+from edgeconsole.tui.runs import Line, crop
+from edgeconsole.tui.service import FleetJobs
+from edgeconsole.tui.state import ConsoleState
+
+
+class JobAct(StrEnum):
+    """What is done about a job."""
+
+    CANCEL = "cancel"
+    ACTIVATE = "activate"
+
+
+_DROPPED: Final = "It will not start."
+_ENDED: Final = "It ends without a report; what it measured is kept for the next one."
+TITLES: Final = {JobAct.CANCEL: "Cancel the job", JobAct.ACTIVATE: "Activate what it recommends"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What was asked for, of which job, as it was when it was asked."""
+
+    act: JobAct
+    device_id: str
+    job: Job
+
+    @property
+    def line(self) -> str:
+        """Return it as one types it in a shell."""
+        if self.act is JobAct.CANCEL:
+            words = ["jobs", "cancel", self.device_id, self.job.job_id]
+        else:
+            best = self.job.recommended
+            words = ["activate", self.device_id, best.key if best else ""]
+        return shlex.join(["edgeconsole", *words])
+
+
+def refusal(request: JobRequest, note: str) -> str:
+    """Return why there is nothing to do, or nobody to do it; empty: there is."""
+    job = request.job
+    if note:
+        return f"{request.device_id} cannot be asked now: {note}"
+    if request.act is JobAct.CANCEL and job.state.final:
+        return f"{job.job_id} is {job.state.value} already"
+    if request.act is JobAct.ACTIVATE and job.recommended is None:
+        why = "recommends nothing" if job.state is JobState.DONE else f"is {job.state.value}"
+        return f"{job.job_id} {why}; there is nothing to activate"
+    return ""
+
+
+def what(request: JobRequest, view: DeviceView | None, width: int) -> list[Line]:
+    """Return what would happen, where, and what it takes the place of."""
+    job = request.job
+    shown: list[Line] = [
+        ((fmt.escape(request.device_id), "strong"), (f"   {fmt.escape(job.job_id)}", "text")),
+        (
+            (f"{fmt.escape(job.bundle.key)}  {job.level.value}  {job.state.value}", "muted"),
+            (f"  {fmt.escape(job_lines.what(job))}", "muted"),
+        ),
+        (),
+    ]
+    if request.act is JobAct.CANCEL or job.recommended is None:
+        shown.append(((_DROPPED if job.state is JobState.QUEUED else _ENDED, "text"),))
+        shown.append((("What answers on the device stays as it is.", "text"),))
+    else:
+        shown += _activation(job.recommended, view)
+    return [crop(line, width) for line in shown]
+
+
+def _activation(best: JobBundle, view: DeviceView | None) -> list[Line]:
+    name = fmt.escape(best.model)
+    active = _active(best.model, view)
+    before = "what answers now is unknown" if active is None else f"in place of {active}"
+    return [
+        ((f"{fmt.escape(best.key)} answers to {name}", "strong"),),
+        ((before, "warn" if active is None else "text"),),
+        (("It is loaded and tested first; if that fails nothing changes.", "text"),),
+        (("`edgeconsole rollback` lets the one before answer again.", "muted"),),
+    ]
+
+
+def _active(model: str, view: DeviceView | None) -> str | None:
+    sample = view.sample if view is not None else None
+    for each in sample.models if sample is not None else ():
+        if each.active and each.model == model:
+            return fmt.escape(f"{each.model}/{each.version}/{each.variant}")
+    return None
+
+
+async def carry_out(
+    request: JobRequest, desk: FleetJobs, state: ConsoleState, draw: Callable[[], None]
+) -> None:
+    """Do it; whatever becomes of it is told on the screen."""
+    device, best = request.device_id, request.job.recommended
+    state.tell(f"{device}: {request.act.value} {request.job.job_id} …")
+    draw()
+    try:
+        if request.act is JobAct.CANCEL:
+            said = await desk.cancel(device, request.job.job_id)
+        else:
+            assert best is not None, "refused before it was asked"
+            said = await desk.activate(device, best)
+    except EdgeConsoleError as error:
+        said = f"not done: {error}"
+    state.tell(f"{device}: {said}")
+    draw()
