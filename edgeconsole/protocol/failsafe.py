@@ -123,6 +123,8 @@ class RouteSample(msgspec.Struct, frozen=True, omit_defaults=True):
     """Best first."""
     answers: dict[str, Count] = {}
     """Answers by rung since the agent started; only rungs that answered."""
+    refused: dict[str, Count] = {}
+    """By error code: what the ladder refused without asking a model."""
     hedged_total: Count = 0
     """Requests that a lower rung answered because the primary would have been late."""
     late_dropped_total: Count = 0

@@ -36,6 +36,7 @@ def route_sample(route: Route, override: Override | None, now_s: float) -> Route
             *(_without_model(rung, evidence) for rung in (Rung.LAST_GOOD, Rung.STATIC)),
         ),
         answers={rung.value: count for rung, count in route.counts.answers.items()},
+        refused={code.value: count for code, count in route.counts.refused.items()},
         hedged_total=route.counts.hedged,
         late_dropped_total=late,
         shadow_total=route.counts.shadows,
