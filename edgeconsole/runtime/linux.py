@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import resource
 import signal
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,19 @@ def be_ended_first() -> None:
     """When memory runs out, have the kernel end this process before ones that say nothing; proc(5)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+
+
+def confine(parent_pid: int) -> None:
+    """Make a child process end with its parent, gain no rights, leave no core file, and go first.
+
+    Raises `SystemExit` if the parent is gone already.
+    """
+    signal_parent_death(signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        raise SystemExit(0)  # It ended before the death signal was set.
+    gain_no_privileges()
+    be_ended_first()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def keep_freed_memory() -> None:

@@ -8,7 +8,6 @@ libraries print goes to standard error. The process exits with 0, also when it r
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import threading
@@ -20,22 +19,20 @@ from typing import BinaryIO, Final
 import msgspec
 
 from edgeconsole.errors import EdgeConsoleError
-from edgeconsole.runtime.linux import be_ended_first, gain_no_privileges, signal_parent_death
+from edgeconsole.runtime.linux import confine
 from edgeconsole.runtime.optimizer.build_words import (
     BuildProgress,
     BuildRequest,
     BuildResult,
 )
 
-_NICE: Final = 10
-"""Serving goes first."""
 _MAX_REQUEST: Final = 1 << 16
 _MAX_REASON: Final = 400
 
 
 def main(arguments: list[str]) -> int:
-    """Build what standard input asks for; an argument, if given, is the parent's process id."""
-    _confine(int(arguments[0]) if arguments else None)
+    """Build what standard input asks for; the argument is the parent's process id."""
+    _confine(int(arguments[0]))
     reply = _Reply(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     try:
@@ -101,14 +98,8 @@ def _give_up(reply: _Reply, limit_s: float) -> None:
     os._exit(0)
 
 
-def _confine(parent_pid: int | None) -> None:
-    signal_parent_death(signal.SIGKILL)
-    gain_no_privileges()
-    be_ended_first()
-    os.nice(_NICE)
-    if parent_pid is not None and os.getppid() != parent_pid:
-        raise SystemExit(0)  # The parent ended before the death signal was set.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _confine(parent_pid: int) -> None:
+    confine(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from edgeconsole.errors import EdgeConsoleError
-from edgeconsole.runtime.linux import be_ended_first, gain_no_privileges, signal_parent_death
+from edgeconsole.runtime.linux import confine
 from edgeconsole.runtime.optimizer.words import Failed
 
 NICE: Final = 10
@@ -25,13 +24,11 @@ _Request = TypeVar("_Request")
 def serve(kind: Any, handle: Callable[[_Request], msgspec.Struct]) -> int:
     """Answer requests of `kind` from standard input with what `handle` returns; until it is closed.
 
+    The program's argument is the parent's process id.
     Expected errors and what libraries raise become `Failed`; standard output is the pipe, so that
     whatever prints does so to standard error.
     """
-    signal_parent_death(signal.SIGKILL)
-    gain_no_privileges()
-    be_ended_first()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confine(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -7,7 +7,6 @@ no rights.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -25,7 +24,7 @@ from edgeconsole.errors import BackendError, EdgeConsoleError, RequestError
 from edgeconsole.protocol.tensors import Array, TensorSpec, has_non_finite
 from edgeconsole.runtime.backends.base import Backend
 from edgeconsole.runtime.backends.onnx import OnnxBackend
-from edgeconsole.runtime.linux import be_ended_first, gain_no_privileges, signal_parent_death
+from edgeconsole.runtime.linux import confine
 from edgeconsole.runtime.serving.channel import (
     Layout,
     Load,
@@ -229,13 +228,8 @@ def check_finite(spec: TensorSpec, output: Array) -> None:
 
 
 def _confine(parent_pid: int) -> None:
-    signal_parent_death(signal.SIGKILL)
-    gain_no_privileges()
-    be_ended_first()
+    confine(parent_pid)
     os.nice(_NICE)
-    if os.getppid() != parent_pid:
-        raise SystemExit(0)  # The supervisor ended before the death signal was set.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The operator's Ctrl-C is the supervisor's to handle: it drains, then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

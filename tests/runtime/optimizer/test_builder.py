@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ DIGITS = bundle_path("digits")
 def ask(request: bytes) -> tuple[list[BuildProgress], BuildResult]:
     """Run the builder on one line; it must exit with 0 and write one result, last."""
     done = subprocess.run(
-        [sys.executable, "-m", BUILDER_MODULE],
+        [sys.executable, "-m", BUILDER_MODULE, str(os.getpid())],
         check=False,
         input=request + b"\n",
         capture_output=True,
