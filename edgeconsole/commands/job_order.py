@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.folder import device_files
@@ -13,15 +12,12 @@ from edgeconsole.errors import ErrorCode, ProtocolError, RequestError
 from edgeconsole.fleet import jobs
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.optimization_options import Asked
 from edgeconsole.protocol.control import ListModels, ModelsReply, Optimize, StoredModel
-from edgeconsole.protocol.optimization import Objective
-from edgeconsole.specs import ModelOptimizationLevel
 from edgeconsole.text import printable
 
-_MIB: Final = 1 << 20
 
-
-async def wanted(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> Optimize:
+async def wanted(link: ControlLink, what: str, asked: Asked, bundle: Bundle | None) -> Optimize:
     """Return the order for what was named: a bundle, a stored one's key, or a model.
 
     Raises `RequestError` for a key that the device does not have.
@@ -29,22 +25,22 @@ async def wanted(link: ControlLink, options: argparse.Namespace, bundle: Bundle 
     model, digest = "", ""
     if bundle is not None:
         digest = bundle.digest
-    elif "/" in options.what:
-        digest = _find(await _stored(link), options.what).digest
+    elif "/" in what:
+        digest = _find(await _stored(link), what).digest
     else:
-        model = options.what
+        model = what
     return Optimize(
         id=link.next_id(),
         actor=actor(),
         model=model,
         digest=digest,
-        level=ModelOptimizationLevel(options.level),
-        objective=Objective(options.objective),
-        max_drop=options.max_drop,
-        max_p99_ms=options.max_p99_ms,
-        max_memory_bytes=_bytes(options.max_memory_mb),
-        max_size_bytes=_bytes(options.max_size_mb),
-        budget_s=parse_duration(options.budget),
+        level=asked.level,
+        objective=asked.objective,
+        max_drop=asked.constraints.max_drop,
+        max_p99_ms=asked.constraints.max_p99_ms,
+        max_memory_bytes=asked.constraints.max_memory_bytes,
+        max_size_bytes=asked.constraints.max_size_bytes,
+        budget_s=asked.budget_s,
     )
 
 
@@ -101,7 +97,3 @@ async def _stored(link: ControlLink) -> tuple[StoredModel, ...]:
     if not isinstance(reply, ModelsReply):
         raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
     return reply.models
-
-
-def _bytes(megabytes: float | None) -> int | None:
-    return None if megabytes is None else max(1, int(megabytes * _MIB))

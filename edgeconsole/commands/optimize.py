@@ -15,9 +15,7 @@ from edgeconsole.bundle import Bundle
 from edgeconsole.commands.devices import find_device
 from edgeconsole.commands.job_lines import ProgressLine, found_lines
 from edgeconsole.commands.job_order import print_plan, wanted
-from edgeconsole.durations import parse_duration
 from edgeconsole.errors import (
-    ConfigError,
     EdgeConsoleError,
     ErrorCode,
     LinkError,
@@ -27,14 +25,14 @@ from edgeconsole.fleet import jobs
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
 from edgeconsole.fleet.deploy import send_bundle
+from edgeconsole.optimization_options import Asked, add_options, read_options
 from edgeconsole.protocol.control import ActivateModel
-from edgeconsole.protocol.jobs import MAX_BUDGET_S, MIN_BUDGET_S, Job, JobState
-from edgeconsole.protocol.optimization import Objective, OptimizationReport
-from edgeconsole.specs import FleetDevice, ModelOptimizationLevel
+from edgeconsole.protocol.jobs import Job, JobState
+from edgeconsole.protocol.optimization import OptimizationReport
+from edgeconsole.specs import FleetDevice
 from edgeconsole.text import printable
 
 _EXIT_NOTHING_FITS: Final = 1
-_MOST: Final = 1e6
 _DESCRIPTION: Final = """\
 Have a device make variants of a model, measure each beside what it serves, and recommend the best
 that keeps to the constraints; the bundles of those that fit are in its store afterwards. BUNDLE is a
@@ -57,22 +55,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add = parser.add_argument
     add("what", metavar="MODEL|BUNDLE", help="a model on the device, or a bundle's folder")
     add("--on", required=True, metavar="DEVICE", dest="device", help="a device of the fleet file")
-    levels = [each.value for each in ModelOptimizationLevel]
-    full = ModelOptimizationLevel.FULL_OPTIMIZATION.value
-    add("--level", choices=levels, default=full, help=f"how far to go (default: {full})")
-    objectives = [each.value for each in Objective]
-    add("--objective", choices=objectives, default="p99", help="what to make small (default: p99)")
-    add(
-        "--max-drop",
-        type=_amount,
-        default=1.0,
-        metavar="POINTS",
-        help="what the metric may lose: points, or per cent for errors (default: 1.0)",
-    )
-    add("--max-p99-ms", type=_amount, metavar="MS", help="how slow a variant may be")
-    add("--max-memory-mb", type=_amount, metavar="MB", help="how much memory a worker may take")
-    add("--max-size-mb", type=_amount, metavar="MB", help="how large the model's file may be")
-    add("--budget", default="10m", metavar="TIME", help="how long it may take (default: 10m)")
+    add_options(parser)
     then = parser.add_mutually_exclusive_group()
     then.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
     then.add_argument("--detach", action="store_true", help="do not wait; `jobs` shows the job")
@@ -83,19 +66,21 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Order the job, wait for it, and say what it found."""
-    budget_s = parse_duration(options.budget)
-    if not MIN_BUDGET_S <= budget_s <= MAX_BUDGET_S:
-        raise ConfigError(f"--budget {options.budget} is not between 10s and 24h")
+    asked = read_options(options)
     bundle = None
     if Path(options.what).is_dir():
         bundle = Bundle.open(options.what)
         bundle.verify()
     device, token = find_device(options.fleet, options.device)
-    return asyncio.run(_run(options, device, token, bundle))
+    return asyncio.run(_run(options, asked, device, token, bundle))
 
 
 async def _run(
-    options: argparse.Namespace, device: FleetDevice, token: str, bundle: Bundle | None
+    options: argparse.Namespace,
+    asked: Asked,
+    device: FleetDevice,
+    token: str,
+    bundle: Bundle | None,
 ) -> int:
     async with ControlLink(device.url, token) as link:
         await link.hello()
@@ -103,7 +88,7 @@ async def _run(
             return await print_plan(link, options, bundle)
         if bundle is not None:
             await send_bundle(device.url, token, bundle, None if options.json else _say_sent)
-        reply = await jobs.order(link, await wanted(link, options, bundle))
+        reply = await jobs.order(link, await wanted(link, options.what, asked, bundle))
         if options.detach:
             _print_ordered(options, reply.job_id, reply.ahead)
             return 0
@@ -180,10 +165,3 @@ def _print_found(
 
 def _say_sent(path: str, size: int) -> None:
     print(f"sent {path}, {size} bytes", file=sys.stderr)
-
-
-def _amount(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= _MOST:
-        raise ValueError(text)
-    return value

@@ -211,6 +211,9 @@ def test_a_cancelled_job_ends_at_once_and_goes_on_later(tmp_path: Path) -> None:
     [
         (["--budget", "soon"], "is not a time"),
         (["--out", "/proc/none"], "cannot be made"),
+        (["--budget", "5s"], "not between 10s and 24h"),
+        (["--max-drop", "-1"], "--max-drop"),
+        (["--max-p99-ms", "nan"], "--max-p99-ms"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], what: str) -> None:

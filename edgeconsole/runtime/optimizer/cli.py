@@ -18,12 +18,10 @@ from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_PT2
 from edgeconsole.bundle.swap import put_in_place, sibling
 from edgeconsole.bundle.writer import check_target
-from edgeconsole.durations import parse_duration
 from edgeconsole.errors import BundleError, EdgeConsoleError
+from edgeconsole.optimization_options import add_options, read_options
 from edgeconsole.optimization_table import report_lines
 from edgeconsole.protocol.optimization import (
-    Constraints,
-    Objective,
     OptimizationReport,
     VariantStatus,
 )
@@ -33,7 +31,6 @@ from edgeconsole.runtime.optimizer.ledger import cache_path, one_at_a_time
 from edgeconsole.runtime.optimizer.place import measure_place
 from edgeconsole.runtime.optimizer.plan import Plan
 from edgeconsole.runtime.optimizer.table import plan_lines
-from edgeconsole.specs import ModelOptimizationLevel
 from edgeconsole.text import printable
 
 EXIT_OK: Final = 0
@@ -71,23 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("bundle", type=Path, metavar="BUNDLE", help="a folder that `edgeconsole pack` wrote")
-    levels = [each.value for each in ModelOptimizationLevel]
-    full = ModelOptimizationLevel.FULL_OPTIMIZATION.value
-    add("--level", choices=levels, default=full, help=f"how far to go (default: {full})")
     add("--out", type=Path, metavar="DIR", help="write the bundles of the variants that fit here")
-    objectives = [each.value for each in Objective]
-    add("--objective", choices=objectives, default="p99", help="what to make small (default: p99)")
-    add(
-        "--max-drop",
-        type=float,
-        default=1.0,
-        metavar="POINTS",
-        help="what the metric may lose: points, or per cent for errors (default: 1.0)",
-    )
-    add("--max-p99-ms", type=float, metavar="MS", help="how slow a variant may be")
-    add("--max-memory-mb", type=float, metavar="MB", help="how much memory a worker may take")
-    add("--max-size-mb", type=float, metavar="MB", help="how large the model's file may be")
-    add("--budget", default="10m", metavar="TIME", help="how long it may take (default: 10m)")
+    add_options(parser)
     add("--no-torch", action="store_true", help="do not load model.pt2, which can run code")
     add("--cache", type=Path, metavar="DIR", help="where results are kept")
     add("--plan", action="store_true", help="say what would be tried, and do nothing")
@@ -141,22 +123,14 @@ def _with_digests(
 
 
 def _order(options: argparse.Namespace) -> Order:
+    asked = read_options(options)
     return Order(
-        level=ModelOptimizationLevel(options.level),
-        objective=Objective(options.objective),
-        constraints=Constraints(
-            max_drop=options.max_drop,
-            max_p99_ms=options.max_p99_ms,
-            max_memory_bytes=_bytes(options.max_memory_mb),
-            max_size_bytes=_bytes(options.max_size_mb),
-        ),
-        budget_s=parse_duration(options.budget),
+        level=asked.level,
+        objective=asked.objective,
+        constraints=asked.constraints,
+        budget_s=asked.budget_s,
         use_torch=not options.no_torch,
     )
-
-
-def _bytes(megabytes: float | None) -> int | None:
-    return None if megabytes is None else int(megabytes * (1 << 20))
 
 
 def _checked_out(out: Path) -> Path:
