@@ -32,6 +32,7 @@ from edgeconsole.tui.screens.base import ConsoleScreen, Handler
 from edgeconsole.tui.screens.confirm import ConfirmScreen, Given
 from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
 from edgeconsole.tui.screens.device import DeviceScreen
+from edgeconsole.tui.screens.dialog import Dialog
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
@@ -41,7 +42,7 @@ from edgeconsole.tui.state import ConsoleState, now
 from edgeconsole.tui.theme import NIGHT, ROLE_COLORS
 from edgeconsole.tui.widgets.prompt import Prompt
 
-_OURS: Final = (ConsoleScreen, HelpScreen, ConfirmScreen, JobConfirmScreen)
+_OURS: Final = (ConsoleScreen, HelpScreen, Dialog)
 """Screens that the action registry knows."""
 
 
@@ -133,8 +134,8 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         self.state.problem = self.service.problem
         self.state.update()
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, ConfirmScreen) and screen.is_mounted:
-                screen.draw()
+            if isinstance(screen, Dialog) and screen.is_mounted:
+                screen.redraw()
             if isinstance(screen, ConsoleScreen):
                 if screen.is_mounted:
                     screen.draw()

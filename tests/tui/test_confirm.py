@@ -100,8 +100,8 @@ async def test_each_intent_has_an_id_of_its_own() -> None:
             calm()
             screen = app.screen
             assert isinstance(screen, ConfirmScreen)
-            screen._give()
-            screen._give()
+            screen._finish()
+            screen._finish()
             await pilot.pause()
             calm()
         assert len({intent.command_id for intent, _ in desk.given}) == len(desk.given) == 2

@@ -1,20 +1,12 @@
-"""The dialog that confirms an order: what will happen where, why, for how long.
-
-Cancel has the focus, and nothing is given before the dialog could be seen: what was typed ahead of
-it leaves it as it is.
-"""
+"""The dialog that confirms an order: what will happen where, why, for how long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 from uuid import uuid4
 
 from msgspec.structs import replace
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
-from textual.screen import ModalScreen
-from textual.widget import Widget
+from textual.containers import Horizontal
 from textual.widgets import Input
 
 from edgeconsole.durations import duration_text
@@ -30,30 +22,25 @@ from edgeconsole.fleet.orders import (
     line_of,
     parse_hold,
 )
-from edgeconsole.tui import actions, confirm_lines
+from edgeconsole.tui import confirm_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.order_words import OrderRequest
-from edgeconsole.tui.screens.base import Handler
+from edgeconsole.tui.screens.dialog import Dialog
 from edgeconsole.tui.state import ConsoleState
-from edgeconsole.tui.widgets.choice import Choice
-from edgeconsole.tui.widgets.painted import Lines, put_away
+from edgeconsole.tui.widgets.painted import Lines
 from edgeconsole.tui.widgets.prompt import PromptInput
 
 Given = tuple[Intent, tuple[str, ...]]
 """The order, and the devices it is for."""
-_WIDTH: Final = 86
 
 
-class ConfirmScreen(ModalScreen[Given | None]):
-    """Asks whether an order is meant; `None`: it is not."""
-
-    kind = actions.CONFIRM
+class ConfirmScreen(Dialog[Given]):
+    """Asks whether an order is meant."""
 
     def __init__(self, state: ConsoleState, request: OrderRequest) -> None:
-        super().__init__()
-        self.state = state
+        title = confirm_lines.TITLES[request.kind]
+        super().__init__(state, title, leave="Cancel", yes="gives the order")
         self.request = request
-        self._given = False
         self._complained_of: list[str] = []
         self._blast = self._look()
 
@@ -64,21 +51,14 @@ class ConfirmScreen(ModalScreen[Given | None]):
         targets = [view for view in found if view is not None]
         return blast(self.request.kind, self.request.model, targets, store.devices())
 
-    def compose(self) -> ComposeResult:
-        """Make the text, the fields and the two buttons."""
-        glyphs, request = self.state.glyphs, self.request
-        with VerticalScroll(id="confirm-body"):
-            yield Lines(glyphs, id="confirm-what")
-            yield from self._field("reason", request.reason)
-            if request.kind.forces is not None:
-                yield from self._field("for", duration_text(request.hold_s or DEFAULT_HOLD_S))
-            if self._blast.effort is Effort.NUMBER:
-                yield from self._field("number", "")
-            yield Lines(glyphs, id="confirm-form")
-            yield Lines(glyphs, id="confirm-wrong")
-            with Horizontal(id="confirm-choices"):
-                yield Choice(glyphs, "Cancel", "cancel", id="cancel")
-                yield Choice(glyphs, confirm_lines.TITLES[request.kind], "confirm", id="give")
+    def fields(self) -> ComposeResult:
+        """Make the reason, the time limit and the number, where they are needed."""
+        request = self.request
+        yield from self._field("reason", request.reason)
+        if request.kind.forces is not None:
+            yield from self._field("for", duration_text(request.hold_s or DEFAULT_HOLD_S))
+        if self._blast.effort is Effort.NUMBER:
+            yield from self._field("number", "")
 
     def _field(self, name: str, text: str) -> ComposeResult:
         with Horizontal(classes="field"):
@@ -89,26 +69,11 @@ class ConfirmScreen(ModalScreen[Given | None]):
             field.cursor_blink = False
             yield field
 
-    def on_mount(self) -> None:
-        """Title the box, give Cancel the keyboard, and draw."""
-        body = self.query_one("#confirm-body", VerticalScroll)
-        body.border_title = confirm_lines.TITLES[self.request.kind]
-        body.border_subtitle = "Tab moves   Y gives the order   Esc leaves it"
-        self.set_focus(self.query_one("#cancel"), scroll_visible=False)
-        self._say("")
-        self.draw()
-
-    def on_resize(self) -> None:
-        """Fit the text to the width."""
-        self.draw()
-
     # What it shows.
 
     def draw(self) -> None:
         """Show the order as it stands now."""
-        if not self.query("#confirm-form"):
-            return  # The dialog is being taken down; a tick came between.
-        width = min(_WIDTH, self.app.size.width - 2) - 7
+        width = self.text_width
         seen = self._look()
         hold_s = self._hold_s()
         queue_s = QUEUE_S if hold_s is None else min(QUEUE_S, hold_s)
@@ -152,18 +117,17 @@ class ConfirmScreen(ModalScreen[Given | None]):
         now_unix_s = self.state.wall_clock().timestamp()
         return f"until {fmt.time_of_day(now_unix_s + hold_s, self.state.wall_clock())}"
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Say what is wrong, until the fields change."""
         self._complained_of = self._texts()
-        wrong = self.query_one("#confirm-wrong", Lines)
-        put_away(wrong, away=not text)
-        wrong.show([((text, "warn"),)] if text else [])
+        super().say(text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Let the written form follow what is typed."""
         event.stop()
         if self._texts() != self._complained_of:
-            self._say("")
-        self.draw()
+            self.say("")
+        self.redraw()
 
     # What is typed into it.
 
@@ -181,57 +145,8 @@ class ConfirmScreen(ModalScreen[Given | None]):
         except ConfigError:
             return None
 
-    # What keys do.
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """Return what keys do here."""
-        return {
-            "cancel": self._cancel,
-            "confirm": self._confirm,
-            "press": self._press,
-            "next": lambda: self._move(1),
-            "previous": lambda: self._move(-1),
-        }
-
-    def _stops(self) -> list[Widget]:
-        fields: Sequence[Widget] = [*self.query(PromptInput)]
-        return [self.query_one("#cancel"), *fields, self.query_one("#give")]
-
-    def _move(self, step: int) -> None:
-        stops = self._stops()
-        here = stops.index(self.focused) if self.focused in stops else 0
-        self.set_focus(stops[(here + step) % len(stops)])
-
-    def _press(self) -> None:
-        focused = self.focused
-        if focused is not None and focused.id == "give":
-            self._confirm()
-        elif isinstance(focused, PromptInput):
-            self._move(1)
-        else:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        self.state.guard.changed()
-        self.dismiss(None)
-
-    def _confirm(self) -> None:
-        """Give the order, unless the key for it was typed before the dialog could be seen."""
-        if not self.state.guard.settled:
-            self._say("that key came before this could be read; nothing was done")
-            return
-        # Letters typed before the key may still be on their way through the fields.
-        self._after(list(self.query(PromptInput)), self._give)
-
-    def _after(self, fields: Sequence[Widget], then: Callable[[], None]) -> None:
-        if fields:
-            fields[0].call_later(self._after, fields[1:], then)
-        else:
-            then()
-
-    def _give(self) -> None:
-        if self._given:
-            return
+    def give(self) -> Given | None:
+        """Return the order; what is missing is said, and its field gets the keyboard."""
         name, wrong = confirm_lines.missing(self._blast, self._text("reason"), self._text("number"))
         hold_s: float | None = None
         if not wrong and self.request.kind.forces is not None:
@@ -241,9 +156,8 @@ class ConfirmScreen(ModalScreen[Given | None]):
                 name, wrong = "for", str(error)
         if wrong:
             self.set_focus(self.query_one(f"#{name}"))
-            self._say(wrong)
-            return
-        self._given = True
+            self.say(wrong)
+            return None
         intent = Intent(
             command_id=uuid4().hex,
             kind=self.request.kind,
@@ -251,5 +165,4 @@ class ConfirmScreen(ModalScreen[Given | None]):
             model=self.request.model,
             reason=self._text("reason") or NO_REASON,
         )
-        self.state.guard.changed()
-        self.dismiss((replace(intent, hold_s=hold_s), self._blast.devices))
+        return replace(intent, hold_s=hold_s), self._blast.devices
