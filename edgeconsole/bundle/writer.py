@@ -110,6 +110,44 @@ def write_bundle(
     return Bundle.open(target)
 
 
+def write_variant(
+    path: Path | str,
+    source: Bundle,
+    variant: str,
+    *,
+    onnx: bytes,
+    golden_inputs: Mapping[str, Array],
+    golden_outputs: Mapping[str, Array],
+    pt2: bytes | None = None,
+) -> Bundle:
+    """Write another form of a bundle's model: the same name, data and description, another file.
+
+    Raises as `write_bundle` does.
+    """
+    manifest = source.manifest
+    answer = manifest.static_answer
+    return write_bundle(
+        path,
+        Contents(
+            onnx=onnx,
+            golden_inputs=golden_inputs,
+            golden_outputs=golden_outputs,
+            pt2=pt2,
+            calibration=source.calibration(),
+            evaluation=source.evaluation(),
+        ),
+        model=manifest.model,
+        version=manifest.version,
+        variant=variant,
+        task=manifest.task,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        labels=manifest.labels,
+        metric=manifest.metric,
+        static_answer=None if isinstance(answer, msgspec.UnsetType) else answer,
+    )
+
+
 def check_target(path: Path | str) -> Path:
     """Return the absolute path a bundle may be written to.
 

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import torch
 from torch.fx import GraphModule
 
 from edgeconsole.bundle import Bundle, Manifest
 from edgeconsole.bundle.manifest import MODEL_PT2
-from edgeconsole.bundle.writer import Contents, check_target, write_bundle
+from edgeconsole.bundle.writer import check_target, write_variant
 from edgeconsole.errors import PackError
 from edgeconsole.packer.build import Built
 from edgeconsole.packer.build import build as pack
@@ -94,7 +93,7 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
     progress(BuildProgress(stage="load", done=1, of=1))
     module, note = _make(request, original, bundle, started_s, progress)
     progress(BuildProgress(stage="pack", done=0, of=1))
-    write_variant(bundle, module, out, variant)
+    write_module(bundle, module, out, variant)
     progress(BuildProgress(stage="pack", done=1, of=1))
     return note
 
@@ -136,7 +135,7 @@ def variant_name(manifest: Manifest, request: BuildRequest) -> str:
     return name
 
 
-def write_variant(bundle: Bundle, module: GraphModule, out: Path, variant: str) -> Bundle:
+def write_module(bundle: Bundle, module: GraphModule, out: Path, variant: str) -> Bundle:
     """Export, prove and write a module as a variant of a bundle, with the bundle's data.
 
     Raises `PackError` if the export is not the module at 1, 2 and 3 rows, and `BundleError` if it
@@ -148,25 +147,14 @@ def write_variant(bundle: Bundle, module: GraphModule, out: Path, variant: str) 
     if built.inputs != manifest.inputs or built.outputs != manifest.outputs:
         raise BuildError("the smaller model's inputs or outputs are not the original's")
     contents = built.contents
-    return write_bundle(
+    return write_variant(
         out,
-        Contents(
-            onnx=contents.onnx,
-            golden_inputs=contents.golden_inputs,
-            golden_outputs=contents.golden_outputs,
-            pt2=contents.pt2,
-            calibration=bundle.calibration(),
-            evaluation=bundle.evaluation(),
-        ),
-        model=manifest.model,
-        version=manifest.version,
-        task=manifest.task,
-        variant=variant,
-        labels=manifest.labels,
-        metric=manifest.metric,
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        static_answer=None if manifest.static_answer is msgspec.UNSET else manifest.static_answer,
+        bundle,
+        variant,
+        onnx=contents.onnx,
+        golden_inputs=contents.golden_inputs,
+        golden_outputs=contents.golden_outputs,
+        pt2=contents.pt2,
     )
 
 

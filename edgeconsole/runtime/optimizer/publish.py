@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.writer import Contents, write_bundle
+from edgeconsole.bundle.writer import write_variant
 from edgeconsole.runtime.optimizer.children import Child
 from edgeconsole.runtime.optimizer.jury import Jury
 from edgeconsole.runtime.optimizer.words import DataSet
@@ -20,26 +18,13 @@ def publish(
 
     Raises `BundleError` if the disk refuses, `ChildError` if the model does not answer.
     """
-    manifest = source.manifest
     out.parent.mkdir(parents=True, exist_ok=True)
     golden = jury.ask(probe, out.with_name(f"{out.name}.answers"), DataSet.GOLDEN)
-    answer = manifest.static_answer
-    return write_bundle(
+    return write_variant(
         out,
-        Contents(
-            onnx=model.read_bytes(),
-            golden_inputs=source.golden()[0],
-            golden_outputs=golden,
-            calibration=source.calibration(),
-            evaluation=source.evaluation(),
-        ),
-        model=manifest.model,
-        version=manifest.version,
-        task=manifest.task,
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        variant=variant,
-        labels=manifest.labels,
-        metric=manifest.metric,
-        static_answer=None if isinstance(answer, msgspec.UnsetType) else answer,
+        source,
+        variant,
+        onnx=model.read_bytes(),
+        golden_inputs=source.golden()[0],
+        golden_outputs=golden,
     )
