@@ -14,7 +14,7 @@ from edgeconsole.protocol.telemetry import DeviceEvent
 
 Row = tuple[str | int | float | None, ...]
 
-_FIGURES: Final = (
+FIGURES: Final = (
     *("time_unix_s", "seq", "state", "model", "version", "variant", "deadline_ms"),
     *("p50_ms", "p95_ms", "p99_ms", "rate_per_s", "requests_total", "answered_total"),
     *("refused_total", "failed_total", "late_total", "temp_c", "temp_quality", "power_w"),
@@ -27,7 +27,7 @@ def _insert(table: str, columns: Sequence[str], conflict: str = "OR IGNORE") -> 
     return f"INSERT {conflict} INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *_FIGURES))
+INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *FIGURES))
 INSERT_EVENT: Final = _insert(
     "event", ("device_id", "boot_id", "seq", "time_unix_s", "severity", "kind", "message")
 )
@@ -36,7 +36,7 @@ INSERT_TRANSITION: Final = _insert(
 )
 INSERT_OLD_HOUR: Final = _insert("old_hour", ("device_id", "start_unix_s"))
 INSERT_OLD_FLEET_MINUTE: Final = _insert("old_fleet_minute", ("start_unix_s",))
-SELECT_FIGURES: Final = f"SELECT boot_id, {','.join(_FIGURES)} FROM sample "  # noqa: S608
+SELECT_FIGURES: Final = f"SELECT boot_id, {','.join(FIGURES)} FROM sample "  # noqa: S608
 SELECT_ROLLUP: Final = f"SELECT start_unix_s, {','.join(ROLLUP_COLUMNS)} FROM "  # noqa: S608
 
 
@@ -87,7 +87,7 @@ def sample_row(device_id: str, boot_id: str, figures: Figures) -> Row:
 
 def figures_in(row: Sequence[object]) -> tuple[str, Figures]:
     """Return the start of the agent and the sample in a row of `SELECT_FIGURES`."""
-    fields = dict(zip(_FIGURES, row[1:], strict=True))
+    fields = dict(zip(FIGURES, row[1:], strict=True))
     return str(row[0]), msgspec.convert(fields, Figures, strict=False)
 
 
