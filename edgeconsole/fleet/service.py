@@ -20,6 +20,7 @@ from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
 from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.links import DeviceLink
+from edgeconsole.fleet.look_back import LookBack
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
 from edgeconsole.fleet.orders import Intent, Standing
@@ -42,6 +43,7 @@ class FleetService:
         self.dispatcher = Dispatcher(Courier(self.book), self.links, self.store.set_orders)
         self.jobs = JobDesk(self.links, self.store)
         self.backfill = Backfiller(inventory.history_path, self.links, self._refill)
+        self.look_back = LookBack(inventory.history_path, self.store)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -59,6 +61,7 @@ class FleetService:
         self._tasks = [
             asyncio.create_task(self.history.run(), name="history"),
             asyncio.create_task(self.history.keep_up(), name="upkeep"),
+            asyncio.create_task(self.look_back.run(), name="look back"),
             asyncio.create_task(self.backfill.run(self.store.ids()), name="backfill"),
             asyncio.create_task(self.dispatcher.run(), name="orders"),
         ]
@@ -102,6 +105,7 @@ class FleetService:
             or self.dispatcher.problem
             or self.backfill.problem
             or self.history.upkeep_problem
+            or self.look_back.problem
         )
 
     @property

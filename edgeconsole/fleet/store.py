@@ -114,6 +114,9 @@ class FleetStore:
     def __init__(self, spec: FleetSpec, clock: Callable[[], float] = time.monotonic) -> None:
         self.spec = spec
         self.clock = clock
+        self.wanted: tuple[str, float] | None = None
+        """The device and the seconds of which a screen shows more than is kept here."""
+        self._past: tuple[str, float, tuple[Point, ...]] | None = None
         self._entries = {
             device.id: _Entry(
                 device=device,
@@ -188,6 +191,11 @@ class FleetStore:
         in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
         entry.events = deque(in_order, maxlen=RECENT_EVENTS)
 
+    def put_past(self, device_id: str, seconds: float, points: tuple[Point, ...]) -> None:
+        """Put what was read of a longer time, if it is still wanted."""
+        if self.wanted == (device_id, seconds):
+            self._past = (device_id, seconds, points)
+
     def device_now(self, device_id: str) -> float | None:
         """Return what a device's own clock shows now, by its latest sample; `None` without one."""
         entry = self._entries[device_id]
@@ -201,6 +209,16 @@ class FleetStore:
         return (events[-1].boot_id, events[-1].seq) if events else ("", 0)
 
     # What screens read.
+
+    def past(self, device_id: str, seconds: float) -> tuple[Point, ...] | None:
+        """Return a device's points of a longer time, and want them; `None` before they were read."""
+        self.wanted = (device_id, seconds)
+        kept = self._past
+        return kept[2] if kept is not None and kept[:2] == self.wanted else None
+
+    def forget_past(self) -> None:
+        """Want no longer time any more."""
+        self.wanted = self._past = None
 
     def ids(self) -> tuple[str, ...]:
         """Return the device ids in the order of `fleet.toml`."""
