@@ -61,6 +61,8 @@ class Backfiller:
         self._filled = filled
         self._clock = clock
         self._busy: set[str] = set()
+        self._free = asyncio.Event()
+        """Set when a visit is over and another one may begin."""
         self._due: dict[str, tuple[ControlLink, float]] = {}
         self.problem = ""
         """Why nothing is fetched at the moment; empty while all is well."""
@@ -70,14 +72,21 @@ class Backfiller:
         sink = await self._sink()
         async with asyncio.TaskGroup() as visits:
             while True:
+                self._free.clear()
                 for device_id in device_ids:
+                    if len(self._busy) >= AT_ONCE:
+                        break
                     link = self._links.get(device_id)
-                    if link is None or not self._may_ask(device_id, link):
+                    if link is None or not self._is_due(device_id, link):
                         continue
                     self._busy.add(device_id)
                     visit = self._visit(sink, device_id, link)
                     visits.create_task(visit, name=f"backfill {device_id}")
-                await asyncio.sleep(LOOK_S)
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._free.wait()
+                except TimeoutError:
+                    continue
 
     async def _sink(self) -> str:
         while True:
@@ -87,8 +96,8 @@ class Backfiller:
                 self.problem = error.message
             await asyncio.sleep(PAUSE_S)
 
-    def _may_ask(self, device_id: str, link: ControlLink) -> bool:
-        if device_id in self._busy or len(self._busy) >= AT_ONCE:
+    def _is_due(self, device_id: str, link: ControlLink) -> bool:
+        if device_id in self._busy:
             return False
         known, due_s = self._due.get(device_id, (None, 0.0))
         return known is not link or self._clock() >= due_s
@@ -117,6 +126,7 @@ class Backfiller:
         finally:
             self._due[device_id] = (link, self._clock() + wait_s)
             self._busy.discard(device_id)
+            self._free.set()
 
     async def fetch(self, sink: str, device_id: str, link: ControlLink) -> int:
         """Fetch all that a device has for us; returns how many samples were new.
