@@ -13,6 +13,7 @@ from typing import Final
 
 from edgeconsole import __version__
 from edgeconsole.commands import (
+    alerts,
     audit,
     bundle,
     console,
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         orders,
         why,
         audit,
+        alerts,
         history,
         infer,
         pack,

@@ -448,6 +448,35 @@ class RetentionConfig(_Spec, frozen=True):
             raise ValueError(f"event_days must be 1 to 36500, got {self.event_days}")
 
 
+class AlertConfig(_Spec, frozen=True):
+    """`[alerts]`: from when on a person is told, and how."""
+
+    error_share: float = 0.05
+    """Failed requests, of those of a minute."""
+    degraded_share: float = 0.2
+    """Answers from a lower rung, of those of a minute."""
+    disk_free_share: float = 0.05
+    """What must be free of a device's disk."""
+    buffer_share: float = 0.8
+    """How full a device's backlog may be; at 0.9 it begins to thin."""
+    command: tuple[str, ...] = ()
+    """A program that is given each incident as JSON on its standard input; empty: none."""
+    webhook: str = ""
+    """An address that each incident is posted to as JSON; empty: none."""
+    timeout_s: float = 10.0
+    """How long the program or the address may take."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares out of range, and addresses that cannot be posted to."""
+        for name in ("error_share", "degraded_share", "disk_free_share", "buffer_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        if self.webhook and not re.fullmatch(r"https?://[^\s/]+\S*", self.webhook):
+            raise ValueError(f"webhook must begin with http:// or https://, got {self.webhook!r}")
+        if not 0.1 <= self.timeout_s <= 300:
+            raise ValueError(f"timeout_s must be 0.1 to 300, got {self.timeout_s}")
+
+
 class FleetSpec(_Spec, frozen=True):
     """A whole `fleet.toml`: a name, when a device counts as silent, and the devices."""
 
@@ -459,6 +488,7 @@ class FleetSpec(_Spec, frozen=True):
     history: str | None = None
     """The history database, relative to the file; `None`: in the user's XDG data folder."""
     retention: RetentionConfig = RetentionConfig()
+    alerts: AlertConfig = AlertConfig()
     warn_temp_c: float = 80.0
     """From here a temperature is a warning, where the device names no limit of its own."""
     max_temp_c: float = 90.0

@@ -9,7 +9,7 @@ from uuid import uuid4
 from edgeconsole.protocol.rollups import Rollup
 
 SCHEMA_VERSION: Final = 3
-"""2: transitions, orders and the audit. 3: rollups, gaps, cursors in the backlogs of devices."""
+"""2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices."""
 
 ROLLUP_COLUMNS: Final = Rollup.__struct_fields__
 FLEET_COLUMNS: Final = (
@@ -118,6 +118,17 @@ CREATE TABLE IF NOT EXISTS cursor (
     boot_id TEXT NOT NULL,
     seq INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alert (
+    place INTEGER PRIMARY KEY,
+    device_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    since_unix_s REAL NOT NULL,
+    until_unix_s REAL,
+    detail TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_open_alert ON alert (device_id, kind)
+WHERE until_unix_s IS NULL;
 CREATE TABLE IF NOT EXISTS gap (
     device_id TEXT NOT NULL,
     since_unix_s REAL NOT NULL,

@@ -13,6 +13,8 @@ from typing import Final, Self
 import msgspec
 
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
+from edgeconsole.fleet.alert_book import AlertBook
+from edgeconsole.fleet.alert_watch import AlertWatch
 from edgeconsole.fleet.backfill import Backfiller
 from edgeconsole.fleet.dispatch import Courier, Dispatcher
 from edgeconsole.fleet.explanation import Explanation
@@ -44,6 +46,9 @@ class FleetService:
         self.jobs = JobDesk(self.links, self.store)
         self.backfill = Backfiller(inventory.history_path, self.links, self._refill)
         self.look_back = LookBack(inventory.history_path, self.store)
+        self.alerts = AlertWatch(
+            spec.alerts, self.store, AlertBook(inventory.history_path), self.history
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -62,6 +67,7 @@ class FleetService:
             asyncio.create_task(self.history.run(), name="history"),
             asyncio.create_task(self.history.keep_up(), name="upkeep"),
             asyncio.create_task(self.look_back.run(), name="look back"),
+            asyncio.create_task(self.alerts.run(), name="alerts"),
             asyncio.create_task(self.backfill.run(self.store.ids()), name="backfill"),
             asyncio.create_task(self.dispatcher.run(), name="orders"),
         ]
@@ -106,6 +112,8 @@ class FleetService:
             or self.backfill.problem
             or self.history.upkeep_problem
             or self.look_back.problem
+            or self.alerts.problem
+            or self.alerts.hooks.problem
         )
 
     @property

@@ -28,6 +28,8 @@ from edgeconsole.specs import FleetDevice, FleetSpec
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+OWN_BOOT: Final = "console-"
+"""Begins the boot id of events that consoles make of what they notice."""
 _SAME_S: Final = 0.5
 """Points that are nearer than this are one sample, once heard and once read."""
 
@@ -204,9 +206,11 @@ class FleetStore:
         return entry.sample.time_unix_s + self.clock() - entry.sampled_at
 
     def last_event(self, device_id: str) -> tuple[str, int]:
-        """Return the boot id and number of the latest event heard, `("", 0)` if there is none."""
-        events = self._entries[device_id].events
-        return (events[-1].boot_id, events[-1].seq) if events else ("", 0)
+        """Return the boot id and number of a device's latest event, `("", 0)` if there is none."""
+        for event in reversed(self._entries[device_id].events):
+            if not event.boot_id.startswith(OWN_BOOT):
+                return event.boot_id, event.seq
+        return "", 0
 
     # What screens read.
 
