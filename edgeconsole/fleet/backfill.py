@@ -39,6 +39,8 @@ PACE_S: Final = 0.1
 """Between two questions to a device that has more to tell."""
 PAUSE_S: Final = 10.0
 """How long a device is left alone that could not tell, unless it connects anew."""
+NEWS: Final = 3
+"""Fewer new samples than this are those that are on their way live, and are in the charts already."""
 AT_ONCE: Final = 4
 """Devices that are asked at the same time."""
 BLOCKS: Final = 32
@@ -108,7 +110,7 @@ class Backfiller:
             new = await self.fetch(sink, device_id, link)
             wait_s = EVERY_S * random.uniform(0.8, 1.2)
             self.problem = ""
-            if new:
+            if new >= NEWS:
                 await self._filled(device_id)
         except BlockFormatError as error:
             self.problem = f"{device_id}: {error}"

@@ -64,6 +64,7 @@ class History:
         self._events: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._transitions: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._database: aiosqlite.Connection | None = None
+        self._flushing = asyncio.Lock()
 
     async def open(self) -> None:
         """Open or create the database.
@@ -119,11 +120,11 @@ class History:
             try:
                 await self.write_minutes()
                 if now_s - summed_s > UPKEEP_S:
-                    summed_s = now_s
                     await self.sum_up()
+                    summed_s = now_s
                 if now_s - pruned_s > _PRUNE_EVERY_S:
-                    pruned_s = now_s
                     await self._repeat(upkeep.prune, self.path, self._keep, time.time())
+                    pruned_s = now_s
                 self.upkeep_problem = ""
             except StoreError as error:
                 self.upkeep_problem = error.message
@@ -149,6 +150,10 @@ class History:
 
     async def flush(self) -> None:
         """Write what waits in one transaction; on failure it keeps waiting and `problem` says why."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         waiting = (
             (rows.INSERT_SAMPLE, self._samples, list(self._samples)),
             (rows.INSERT_EVENT, self._events, list(self._events)),

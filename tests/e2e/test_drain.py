@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import time
@@ -108,7 +109,7 @@ async def test_days_are_drained_beside_live_work(agents, tmp_path, free_port, he
             drained.set()
         busy = await asking
         assert not service.problem
-    late_s = max((b[0] - a[0] for a, b in zip(heard, heard[1:], strict=False)), default=0.0)
+    late_s = max((b[0] - a[0] for a, b in itertools.pairwise(heard)), default=0.0)
     print(
         f"{HOURS:g} h drained in {took_s:.1f} s; longest wait for a live sample {late_s:.2f} s; "
         f"answers p50 {quiet[len(quiet) // 2]:.2f} -> {busy[len(busy) // 2]:.2f} ms, "
@@ -116,5 +117,5 @@ async def test_days_are_drained_beside_live_work(agents, tmp_path, free_port, he
     )
     assert took_s < MOST_S
     assert late_s < 3.0
-    missed = [b[1] - a[1] for a, b in zip(heard, heard[1:], strict=False)]
+    missed = [b[1] - a[1] for a, b in itertools.pairwise(heard)]
     assert set(missed) <= {0, 1}

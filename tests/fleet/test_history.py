@@ -78,6 +78,20 @@ async def test_rows_are_written_in_batches(
     assert (await history.rows(), history.problem, history.dropped) == (500, "", 0)
 
 
+async def test_flushing_from_two_places_writes_all_once(
+    history: History, path: Path, make_sample: MakeSample
+) -> None:
+    """Whoever flushes while another does, waits; what comes meanwhile is not lost."""
+
+    async def add_and_flush(start: int) -> None:
+        for seq in range(start, start + 100):
+            history.add_sample("a", make_sample(seq))
+            await history.flush()
+
+    await asyncio.gather(*(add_and_flush(start) for start in (0, 1000, 2000)))
+    assert count(path) == 300
+
+
 async def test_flushing_nothing_is_nothing(history: History) -> None:
     """An idle console does not touch the disk."""
     database = history._open_database()
