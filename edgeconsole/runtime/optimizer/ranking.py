@@ -18,6 +18,8 @@ _SAME: Final = 1.02
 """Sizes, memory and energy within this ratio are equal."""
 _SAME_TAIL: Final = 1.1
 """Likewise p99, whose own noise no interval says: ten of a thousand runs lie beyond it."""
+_JITTER_MS: Final = 0.03
+"""What interrupts and the scheduler add to one run in a hundred, however short it is."""
 _SMALLER: Final = 0.8
 """A fallback has at most this share of the pick's size."""
 _HALF: Final = 0.5
@@ -175,7 +177,7 @@ def _ties(variant: Variant, leader: Variant, by: Objective) -> bool:
         return mine <= least * _SAME
     overlap = variant.ci[0] <= leader.ci[1] and leader.ci[0] <= variant.ci[1]
     # The speed-up is that of the median: it says nothing of a tail.
-    return overlap and (by is Objective.P50 or mine <= least * _SAME_TAIL)
+    return overlap and (by is Objective.P50 or mine <= max(least * _SAME_TAIL, least + _JITTER_MS))
 
 
 def _beats(one: Variant, other: Variant, stick: Yardstick) -> bool:

@@ -75,6 +75,15 @@ def test_a_pick_that_is_not_the_fastest_says_that_it_is_smaller() -> None:
     assert any("int8-weights is smaller" in sentence for sentence in choice.why)
 
 
+def test_the_tail_of_microseconds_is_the_machines_not_the_models() -> None:
+    """Where runs are shorter than an interrupt, p99 decides nothing."""
+    fast = row("fp32", 0.025, p99_ms=0.066)
+    lucky = row("int8-entropy", 0.026, technique="static int8", p99_ms=0.051)
+    assert judged(fast, lucky, objective=Objective.P99).recommended == "fp32"
+    slow = row("fp32", 0.025, p99_ms=0.166)
+    assert judged(slow, lucky, objective=Objective.P99).recommended == "int8-entropy"
+
+
 # Gates
 
 
