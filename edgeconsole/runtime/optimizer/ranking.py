@@ -132,7 +132,14 @@ def choose(variants: Sequence[Variant], stick: Yardstick) -> Variant | None:
         for each in variants
         if _ties(each, leader, stick.by) and not any(_beats(one, each, stick) for one in variants)
     ]
-    tied.sort(key=lambda each: (simplicity(each), *_order(each, stick)))
+    # By what was asked for they are equal: what is left of it is noise, and decides last.
+    tied.sort(
+        key=lambda each: (
+            simplicity(each),
+            cost_of(each, Objective.SIZE),
+            *_order(each, stick),
+        )
+    )
     pick = tied[0]
     for each in tied[1:]:
         if cost_of(each, Objective.SIZE) <= _HALF * cost_of(pick, Objective.SIZE):

@@ -84,6 +84,13 @@ def test_the_tail_of_microseconds_is_the_machines_not_the_models() -> None:
     assert judged(slow, lucky, objective=Objective.P99).recommended == "int8-entropy"
 
 
+def test_between_equals_the_smaller_file_decides_and_not_the_noise() -> None:
+    """Of two pruned models as fast within noise, one that is smaller too is not left for a thousandth."""
+    half = row("pruned50", 2.0, technique="pruned", size_bytes=5 * MIB, p99_ms=3.000)
+    most = row("pruned70", 1.98, technique="pruned", size_bytes=4 * MIB, p99_ms=3.001)
+    assert judged(half, most, objective=Objective.P99).recommended == "pruned70"
+
+
 # Gates
 
 
