@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
@@ -21,12 +21,15 @@ from edgeconsole.fleet.orders import Standing
 from edgeconsole.fleet.routes import worst_route
 from edgeconsole.protocol.control import HelloReply
 from edgeconsole.protocol.failsafe import RouteSample
+from edgeconsole.protocol.figures import budget, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
 from edgeconsole.specs import FleetDevice, FleetSpec
 
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+_SAME_S: Final = 0.5
+"""Points that are nearer than this are one sample, once heard and once read."""
 
 
 class LinkState(StrEnum):
@@ -172,6 +175,26 @@ class FleetStore:
         entry.points.extend(points)
         entry.events.extend(events)
 
+    def refill(
+        self, device_id: str, points: Sequence[Point], events: Iterable[DeviceEvent]
+    ) -> None:
+        """Put what was missing in its place; what came after the last of `points` stays as it is."""
+        entry = self._entries[device_id]
+        if points:
+            until = points[-1].at + _SAME_S
+            newer = [point for point in entry.points if point.at > until]
+            entry.points = deque((*points, *newer), maxlen=HISTORY_SAMPLES)
+        known = {(event.boot_id, event.seq): event for event in (*events, *entry.events)}
+        in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
+        entry.events = deque(in_order, maxlen=RECENT_EVENTS)
+
+    def device_now(self, device_id: str) -> float | None:
+        """Return what a device's own clock shows now, by its latest sample; `None` without one."""
+        entry = self._entries[device_id]
+        if entry.sample is None or entry.sampled_at is None:
+            return None
+        return entry.sample.time_unix_s + self.clock() - entry.sampled_at
+
     def last_event(self, device_id: str) -> tuple[str, int]:
         """Return the boot id and number of the latest event heard, `("", 0)` if there is none."""
         events = self._entries[device_id].events
@@ -231,7 +254,7 @@ class FleetStore:
             level=Level.UNKNOWN,
             level_reason="",
             active=active,
-            budget=_budget(active),
+            budget=budget(active),
             warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
             max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
             route=worst_route(entry.sample),
@@ -239,20 +262,6 @@ class FleetStore:
         )
         level, reason = level_of(view)
         return msgspec.structs.replace(view, level=level, level_reason=reason)
-
-
-def representative(sample: DeviceSample | None) -> ModelSample | None:
-    """Return the active model nearest to its deadline; without traffic, the first active one."""
-    if sample is None:
-        return None
-    active = [model for model in sample.models if model.active]
-    return max(active, key=lambda model: _budget(model) or 0.0, default=None)
-
-
-def _budget(model: ModelSample | None) -> float | None:
-    if model is None or model.p99_ms is None:
-        return None
-    return model.p99_ms / model.deadline_ms
 
 
 def _point(at: float, sample: DeviceSample) -> Point:

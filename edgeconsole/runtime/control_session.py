@@ -13,6 +13,7 @@ from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
+    Backfill,
     CancelJob,
     Command,
     Done,
@@ -41,8 +42,9 @@ from edgeconsole.protocol.control import (
     decode_command,
     encode,
 )
-from edgeconsole.protocol.telemetry import DeviceEvent
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from edgeconsole.runtime.outbox import Outbox
+from edgeconsole.runtime.telemetry import SAMPLE_S
 
 if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
@@ -67,6 +69,8 @@ class ControlSession:
         self._agent = agent
         self._outbox = outbox
         self._pusher: asyncio.Task[None] | None = None
+        self._every = 1
+        self._passed = 0
 
     async def run(self) -> None:
         """Serve the connection until it closes."""
@@ -122,6 +126,8 @@ class ControlSession:
                 return await self._order(command)
             case Optimize() | ListJobs() | JobReport() | CancelJob():
                 return await self._job(command)
+            case Backfill():
+                return await agent.offline.backfill(command)
 
     async def _change(
         self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel
@@ -168,10 +174,16 @@ class ControlSession:
         for event in self._agent.telemetry.after(command.boot_id, command.after_seq):
             self._push_event(event)
         self._agent.telemetry.listen(self._push_event)
-        self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+        if command.interval_s < SAMPLE_S:
+            self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+            return
+        self._every, self._passed = round(command.interval_s / SAMPLE_S), 0
+        self._push_sample(self._agent.telemetry.latest or self._agent.sample())
+        self._agent.telemetry.follow(self._pass_on)
 
     async def _unsubscribe(self) -> None:
         self._agent.telemetry.unlisten(self._push_event)
+        self._agent.telemetry.unfollow(self._pass_on)
         if self._pusher is not None:
             self._pusher.cancel()
             await asyncio.gather(self._pusher, return_exceptions=True)
@@ -179,8 +191,17 @@ class ControlSession:
 
     async def _push_samples(self, interval_s: float) -> None:
         while True:
-            self._outbox.sample(encode(SamplePush(self._agent.sample())))
+            self._push_sample(self._agent.sample())
             await asyncio.sleep(interval_s)
+
+    def _pass_on(self, sample: DeviceSample) -> None:
+        """Push each n-th of the samples that are taken every second."""
+        self._passed += 1
+        if self._passed % self._every == 0:
+            self._push_sample(sample)
+
+    def _push_sample(self, sample: DeviceSample) -> None:
+        self._outbox.sample(encode(SamplePush(sample)))
 
     def _push_event(self, event: DeviceEvent) -> None:
         self._outbox.event(encode(EventPush(event)))

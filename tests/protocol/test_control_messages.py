@@ -14,6 +14,8 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     ActivateModel,
     AgentMessage,
+    Backfill,
+    BackfillReply,
     CancelJob,
     Command,
     Done,
@@ -37,6 +39,7 @@ from edgeconsole.protocol.control import (
     Release,
     SamplePush,
     StatusReply,
+    StoredBlock,
     StoredModel,
     Subscribe,
     UnloadModel,
@@ -203,6 +206,7 @@ COMMANDS: list[Command] = [
     ListJobs("13", "j"),
     JobReport("14", "j"),
     CancelJob("15", "j", "kim"),
+    Backfill("16", "s" * 32, "boot-1", 7, 64),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -231,6 +235,7 @@ MESSAGES: list[AgentMessage] = [
     OptimizeReply("7", "j", 2),
     JobsReply("8", (JOB,)),
     JobReportReply("9", JOB, REPORT),
+    BackfillReply("10", (StoredBlock("boot-1", 1, 60, b"\0\xff"),), more=True),
 ]
 
 
@@ -364,6 +369,8 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "a latency of nothing": (changed(OPTIMIZE, "max_p99_ms", to=0), "$.max_p99_ms"),
     "no memory": (changed(OPTIMIZE, "max_memory_bytes", to=0), "$.max_memory_bytes"),
     "a size below zero": (changed(OPTIMIZE, "max_size_bytes", to=-1), "$.max_size_bytes"),
+    "backfill for nobody": (changed(Backfill("1", "s" * 32), "sink", to=""), "$.sink"),
+    "backfill of nothing": (changed(Backfill("1", "s" * 32), "limit", to=0), "$.limit"),
     "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
     "the report of no job": (changed(JobReport("1", "j"), "job_id", to=""), "$.job_id"),
     "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
