@@ -14,8 +14,8 @@ from typing import Final
 
 from edgeconsole.errors import StoreError
 
-SCHEMA_VERSION: Final = 2
-"""2: transitions, orders and the audit."""
+SCHEMA_VERSION: Final = 3
+"""2: transitions, orders and the audit. 3: orders with a task."""
 BUSY_S: Final = 5.0
 
 _SCHEMA: Final = """
@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS device_order (
     detail TEXT NOT NULL,
     owner TEXT NOT NULL,
     lease_until_unix_s REAL NOT NULL,
+    task TEXT NOT NULL DEFAULT '',
     UNIQUE (command_id, device_id)
 );
 CREATE INDEX IF NOT EXISTS order_by_state ON device_order (state, device_id, place);
@@ -134,9 +135,11 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             f"{path}: was written by a newer EdgeConsole (version {found} of its tables)",
             hint="update EdgeConsole, or use another history file",
         )
-    database.executescript(
-        f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-    )
+    database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+    if all(row[1] != "task" for row in database.execute("PRAGMA table_info(device_order)")):
+        database.execute("ALTER TABLE device_order ADD COLUMN task TEXT NOT NULL DEFAULT ''")
+    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    database.execute("COMMIT")
 
 
 @contextmanager

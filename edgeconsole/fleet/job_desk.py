@@ -11,12 +11,10 @@ import msgspec
 
 from edgeconsole.errors import EdgeConsoleError, LinkError, ProtocolError
 from edgeconsole.fleet import jobs
-from edgeconsole.fleet.actor import actor
-from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore
-from edgeconsole.protocol.control import ActivateModel, Done
-from edgeconsole.protocol.jobs import Job, JobBundle, JobState
+from edgeconsole.protocol.jobs import Job, JobState
 from edgeconsole.protocol.optimization import OptimizationReport
 
 _AT_ONCE: Final = 32
@@ -76,22 +74,6 @@ class JobDesk:
         if found[0].state is not JobState.DONE:
             return found[0], None
         return await jobs.fetch_report(link, job_id)
-
-    async def cancel(self, device_id: str, job_id: str) -> str:
-        """End a job; returns the device's sentence, and raises as `report` does."""
-        return await jobs.cancel(self._link(device_id), job_id, actor())
-
-    async def activate(self, device_id: str, bundle: JobBundle) -> str:
-        """Let a bundle answer to its name; returns the device's sentence, raises as `report` does.
-
-        The digest names it, so that it is the one the job made, whatever was stored since.
-        """
-        link = self._link(device_id)
-        command = ActivateModel(link.next_id(), bundle.model, digest=bundle.digest)
-        reply = await link.ask(command, LOAD_TIMEOUT_S)
-        if not isinstance(reply, Done):
-            raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
-        return reply.message
 
     def _link(self, device_id: str) -> ControlLink:
         link = self._links.get(device_id)

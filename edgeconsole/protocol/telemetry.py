@@ -90,6 +90,11 @@ class ModelSample(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is not ready."""
 
+    @property
+    def key(self) -> str:
+        """Return `model/version/variant`."""
+        return f"{self.model}/{self.version}/{self.variant}"
+
 
 class DeviceSample(msgspec.Struct, frozen=True):
     """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""

@@ -29,10 +29,10 @@ from edgeconsole.tui.job_lines import JobKey
 from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
-from edgeconsole.tui.screens.confirm import ConfirmScreen, Given
+from edgeconsole.tui.screens.confirm import ConfirmScreen
 from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
 from edgeconsole.tui.screens.device import DeviceScreen
-from edgeconsole.tui.screens.dialog import Dialog
+from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
@@ -287,12 +287,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             self.state.tell(refused)
             self.tick()
             return
-        await self._open(JobConfirmScreen(self.state, request), self._job_decided)
-
-    def _job_decided(self, request: JobRequest | None) -> None:
-        if request is not None:
-            work = job_acts.carry_out(request, self.service.jobs, self.state, self.tick)
-            self.run_worker(work, group="orders", exit_on_error=False)
+        await self._open(JobConfirmScreen(self.state, request), self._decided)
 
     async def _why_selected(self) -> None:
         for device_id in self._devices_here()[:1]:

@@ -10,7 +10,7 @@ from edgeconsole.fleet.job_desk import DeviceJobs
 from edgeconsole.fleet.order_book import AuditRow
 from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import FleetStore
-from edgeconsole.protocol.jobs import Job, JobBundle
+from edgeconsole.protocol.jobs import Job
 from edgeconsole.protocol.optimization import OptimizationReport
 
 
@@ -43,14 +43,6 @@ class FleetJobs(Protocol):
 
     async def report(self, device_id: str, job_id: str) -> tuple[Job, OptimizationReport | None]:
         """Return a job and its report, if it has one; raises an `EdgeConsoleError`."""
-        ...
-
-    async def cancel(self, device_id: str, job_id: str) -> str:
-        """End a job; returns what the device said, raises an `EdgeConsoleError`."""
-        ...
-
-    async def activate(self, device_id: str, bundle: JobBundle) -> str:
-        """Let a job's bundle answer to its name; likewise."""
         ...
 
 

@@ -15,10 +15,7 @@ from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.protocol.control import (
-    ActivateModel,
-    CancelJob,
     Command,
-    Done,
     Failed,
     JobReport,
     JobReportReply,
@@ -148,24 +145,3 @@ async def test_a_report_comes_with_its_job_once_it_is_done(small_agent: Any) -> 
     async with desk_of(small_agent) as (desk, _, _links):
         assert await desk.report("a", "job-1") == (DONE, REPORT)
         assert await desk.report("a", "job-2") == (RUNNING, None)
-
-
-async def test_a_job_is_cancelled_and_its_bundle_activated(small_agent: Any) -> None:
-    """The device is told who cancels, and which bundle by its digest; its sentence comes back."""
-    async with desk_of(small_agent) as (desk, _, _links):
-        heard: list[Command] = []
-
-        def answer(command: Command) -> list[Any]:
-            heard.append(command)
-            return [Done(command.id, "as you say")]
-
-        small_agent.answer = answer
-        assert await desk.cancel("a", "job-2") == "as you say"
-        assert await desk.activate("a", DONE.bundle) == "as you say"
-        cancel, activate = heard
-        assert isinstance(cancel, CancelJob)
-        assert isinstance(activate, ActivateModel)
-        assert (cancel.job_id, "@" in cancel.actor) == ("job-2", True)
-        assert (activate.model, activate.digest) == ("digits", "a" * 64)
-        with pytest.raises(LinkError, match="b: it is not connected"):
-            await desk.activate("b", DONE.bundle)

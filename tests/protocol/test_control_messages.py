@@ -35,6 +35,8 @@ from edgeconsole.protocol.control import (
     Optimize,
     OptimizeReply,
     Release,
+    RemoveModel,
+    RollBackModel,
     SamplePush,
     StatusReply,
     StoredModel,
@@ -203,6 +205,8 @@ COMMANDS: list[Command] = [
     ListJobs("13", "j"),
     JobReport("14", "j"),
     CancelJob("15", "j", "kim"),
+    RemoveModel("16", "d" * 64, "c" * 32),
+    RollBackModel("17", "digits", "d" * 64),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -365,6 +369,15 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "no memory": (changed(OPTIMIZE, "max_memory_bytes", to=0), "$.max_memory_bytes"),
     "a size below zero": (changed(OPTIMIZE, "max_size_bytes", to=-1), "$.max_size_bytes"),
     "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
+    "remove no bundle's digest": (changed(RemoveModel("1", "d" * 64), "digest", to=""), "$.digest"),
+    "activate with an id that others may have": (
+        changed(ActivateModel("1", "m"), "command_id", to="7"),
+        "$.command_id",
+    ),
+    "activate in place of something strange": (
+        changed(ActivateModel("1", "m"), "expected", to="fp32"),
+        "$.expected",
+    ),
     "the report of no job": (changed(JobReport("1", "j"), "job_id", to=""), "$.job_id"),
     "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
 }
