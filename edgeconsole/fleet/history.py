@@ -119,11 +119,11 @@ class History:
             try:
                 await self.write_minutes()
                 if now_s - summed_s > UPKEEP_S:
-                    summed_s = now_s
                     await self.sum_up()
+                    summed_s = now_s
                 if now_s - pruned_s > _PRUNE_EVERY_S:
-                    pruned_s = now_s
                     await self._repeat(upkeep.prune, self.path, self._keep, time.time())
+                    pruned_s = now_s
                 self.upkeep_problem = ""
             except StoreError as error:
                 self.upkeep_problem = error.message
