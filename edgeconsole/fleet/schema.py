@@ -9,7 +9,12 @@ from uuid import uuid4
 from edgeconsole.protocol.rollups import Rollup
 
 SCHEMA_VERSION: Final = 3
-"""2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices."""
+"""2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices, orders with a task."""
+_ADDED: Final = (
+    ("sample", "degraded_total", "INTEGER NOT NULL DEFAULT 0"),
+    ("device_order", "task", "TEXT NOT NULL DEFAULT ''"),
+)
+"""Columns that tables of earlier versions lack."""
 
 ROLLUP_COLUMNS: Final = Rollup.__struct_fields__
 FLEET_COLUMNS: Final = (
@@ -93,6 +98,7 @@ CREATE TABLE IF NOT EXISTS device_order (
     detail TEXT NOT NULL,
     owner TEXT NOT NULL,
     lease_until_unix_s REAL NOT NULL,
+    task TEXT NOT NULL DEFAULT '',
     UNIQUE (command_id, device_id)
 );
 CREATE INDEX IF NOT EXISTS order_by_state ON device_order (state, device_id, place);
@@ -159,11 +165,10 @@ def migrate(database: sqlite3.Connection, found: int) -> None:
     """Bring tables of version `found` to the present one, in one transaction; raises sqlite3's errors."""
     database.execute("BEGIN IMMEDIATE")
     try:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(sample)")]
-        if columns and "degraded_total" not in columns:
-            database.execute(
-                "ALTER TABLE sample ADD COLUMN degraded_total INTEGER NOT NULL DEFAULT 0"
-            )
+        for table, column, kind in _ADDED:
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            if columns and column not in columns:
+                database.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         for statement in _statements():
             database.execute(statement)
         database.execute("INSERT OR IGNORE INTO own VALUES ('sink_id', ?)", (uuid4().hex,))

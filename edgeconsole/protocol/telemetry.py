@@ -90,6 +90,11 @@ class ModelSample(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is not ready."""
 
+    @property
+    def key(self) -> str:
+        """Return `model/version/variant`."""
+        return f"{self.model}/{self.version}/{self.variant}"
+
 
 class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a device keeps of its telemetry until every console has it. Counters since its start."""

@@ -37,6 +37,8 @@ from edgeconsole.protocol.control import (
     Optimize,
     OptimizeReply,
     Release,
+    RemoveModel,
+    RollBackModel,
     SamplePush,
     StatusReply,
     StoredBlock,
@@ -207,6 +209,8 @@ COMMANDS: list[Command] = [
     JobReport("14", "j"),
     CancelJob("15", "j", "kim"),
     Backfill("16", "s" * 32, "boot-1", 7, 64),
+    RemoveModel("17", "d" * 64, "c" * 32),
+    RollBackModel("18", "digits", "d" * 64),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -372,6 +376,15 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "backfill for nobody": (changed(Backfill("1", "s" * 32), "sink", to=""), "$.sink"),
     "backfill of nothing": (changed(Backfill("1", "s" * 32), "limit", to=0), "$.limit"),
     "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
+    "remove no bundle's digest": (changed(RemoveModel("1", "d" * 64), "digest", to=""), "$.digest"),
+    "activate with an id that others may have": (
+        changed(ActivateModel("1", "m"), "command_id", to="7"),
+        "$.command_id",
+    ),
+    "activate in place of something strange": (
+        changed(ActivateModel("1", "m"), "expected", to="fp32"),
+        "$.expected",
+    ),
     "the report of no job": (changed(JobReport("1", "j"), "job_id", to=""), "$.job_id"),
     "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
 }
