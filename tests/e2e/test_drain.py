@@ -14,8 +14,9 @@ from edgeconsole.client import EdgeClient
 from edgeconsole.fleet.inventory import load_inventory
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.protocol.figures import figures_of
-from edgeconsole.runtime.offline.backlog import Backlog, Limits
+from edgeconsole.runtime.offline.backlog import Backlog
 from edgeconsole.runtime.offline.minute import Minute, minute_of
+from edgeconsole.runtime.offline.room import Limits
 from edgeconsole.specs import TelemetryConfig
 from tests.runtime.offline.device import Device
 

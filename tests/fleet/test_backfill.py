@@ -23,8 +23,9 @@ from edgeconsole.protocol.control import (
     Failed,
     StoredBlock,
 )
-from edgeconsole.runtime.offline.backlog import Backlog, Limits
+from edgeconsole.runtime.offline.backlog import Backlog
 from edgeconsole.runtime.offline.minute import Minute
+from edgeconsole.runtime.offline.room import Limits
 
 Make = Callable[..., Any]
 START = 1_750_000_020

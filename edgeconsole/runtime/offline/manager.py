@@ -22,8 +22,10 @@ from edgeconsole.protocol.figures import Figures, figures_of
 from edgeconsole.protocol.rollups import MINUTE_S
 from edgeconsole.protocol.telemetry import BacklogSample, DeviceEvent, DeviceSample, Severity
 from edgeconsole.runtime.failsafe.orders import OnEvent
-from edgeconsole.runtime.offline.backlog import Backlog, Fill, Limits, damaged
+from edgeconsole.runtime.offline.backlog import Backlog, Fill
 from edgeconsole.runtime.offline.minute import Minute, joined, minute_of
+from edgeconsole.runtime.offline.outbox_file import damaged
+from edgeconsole.runtime.offline.room import Limits
 from edgeconsole.specs import TelemetryConfig
 
 COMMIT_S: Final = 10.0

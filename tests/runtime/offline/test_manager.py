@@ -15,6 +15,7 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.backlog import unpack
 from edgeconsole.protocol.figures import figures_of
 from edgeconsole.runtime.offline import backlog as module
+from edgeconsole.runtime.offline import room
 from tests.runtime.offline.device import SINK, START_UNIX_S, Device, samples
 
 Make = Callable[..., Device]
@@ -215,13 +216,33 @@ async def test_a_full_disk_does_not_grow_it(
     device = make_device(min_free_mb=256)
     await device.manager.open()
     await device.live_on(3600 * 4)
-    usage = module.shutil.disk_usage(path.parent)._replace(free=1 << 20)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+    usage = room.shutil.disk_usage(path.parent)._replace(free=1 << 20)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
     size = size_of(path)
     await device.live_on(3600 * 4)
     assert size_of(path) <= size + 64 * 4096
     assert device.manager.sample().thinned_blocks > 0
     assert device.manager.sample().disk_free_bytes == 1 << 20
+    await device.manager.close()
+
+
+async def test_a_file_at_its_bound_makes_room_by_itself(make_device: Make) -> None:
+    """SQLite says that the file is full: older minutes go, the new ones are written, none is forgotten."""
+    device = make_device()
+    await device.manager.open()
+    await device.live_on(3600)
+    database = device.manager._backlog._file._database
+    assert database is not None
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count={pages}")
+    await device.live_on(1800)
+    assert device.manager.problem == ""
+    assert device.manager.sample().thinned_blocks > 0
+    blocks = await device.drain()
+    counted = sum(block.rollup.samples for block in blocks if block.rollup)
+    gone = sum(block.gap.samples for block in blocks if block.gap)
+    assert counted + gone == 5400 - 60  # The last minute is not over.
+    assert len(blocks[-2].samples) == 60
     await device.manager.close()
 
 
@@ -234,7 +255,7 @@ async def test_a_disk_that_refuses_costs_only_what_memory_cannot_hold(
     await device.live_on(120)
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    device.manager._backlog._database.execute("PRAGMA busy_timeout=1")  # type: ignore[union-attr]
+    device.manager._backlog._file._database.execute("PRAGMA busy_timeout=1")  # type: ignore[union-attr]
     await device.live_on(4 * 3600)
     assert "locked" in device.manager.problem
     assert device.events == ["telemetry_not_kept"]
@@ -276,7 +297,7 @@ async def test_damage_while_it_runs_is_found_and_moved_aside(make_device: Make, 
     device = make_device()
     await device.manager.open()
     await device.live_on(3600)
-    database = device.manager._backlog._database
+    database = device.manager._backlog._file._database
     assert database is not None
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     overwrite(path)
