@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,8 @@ from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.inventory import load_inventory
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.protocol.backlog import unpack
-from edgeconsole.protocol.control import Backfill, BackfillReply
+from edgeconsole.protocol.control import Backfill, BackfillReply, SamplePush, Subscribe
+from edgeconsole.protocol.figures import figures_of
 
 
 @pytest.fixture
@@ -53,12 +56,35 @@ def widest_gap_s(database):
     return found
 
 
+CONSOLE = """
+import asyncio, pathlib, sys
+from edgeconsole.fleet.inventory import load_inventory
+from edgeconsole.fleet.service import FleetService
+
+async def main():
+    async with FleetService(load_inventory(pathlib.Path(sys.argv[1]))) as service:
+        while len(service.store.points("dev-1")) < 3:
+            await asyncio.sleep(0.02)
+        print("seen", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def look_and_be_killed(fleet_file):
+    """Run a console until it has seen a device, then kill it."""
+    command = [sys.executable, "-c", CONSOLE, fleet_file]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as console:
+        assert console.stdout.readline() == b"seen\n"
+        console.kill()
+
+
 async def test_a_chart_is_whole_after_nobody_looked(agents, fleet, tmp_path, eventually):
-    """A console sees a device, ends, and the next one draws the time between as if it had looked."""
+    """A console is killed, and the next one draws the time between as if it had looked."""
     agent = await asyncio.to_thread(agents.start, fleet[0])
     inventory = load_inventory(fleet[1])
-    async with FleetService(inventory) as service:
-        await eventually(lambda: len(service.store.points("dev-1")) >= 2)
+    await asyncio.to_thread(look_and_be_killed, fleet[1])
     before = await seconds_kept(agent)
 
     async def passed() -> bool:
@@ -76,6 +102,34 @@ async def test_a_chart_is_whole_after_nobody_looked(agents, fleet, tmp_path, eve
         kinds = [event.kind for event in service.store.events("dev-1")]
         assert kinds.count("agent_started") == 1
     assert await asyncio.to_thread(widest_gap_s, tmp_path / "h.db") < 2.0
+
+
+async def test_consoles_and_the_backlog_get_the_same_samples(agents, fleet):
+    """A second of a device is one sample, whoever hears of it: in a history it is one row."""
+    agent = await asyncio.to_thread(agents.start, fleet[0])
+    heard = [asyncio.Queue(), asyncio.Queue()]
+    async with (
+        ControlLink(agent.url, agent.token, heard[0].put_nowait) as one,
+        ControlLink(agent.url, agent.token, heard[1].put_nowait) as other,
+    ):
+        await one.ask(Subscribe("s", interval_s=1.0))
+        await other.ask(Subscribe("s", interval_s=1.0))
+        found = []
+        async with asyncio.timeout(20):
+            for queue in heard:
+                samples = {}
+                while len(samples) < 4:
+                    push = await queue.get()
+                    if isinstance(push, SamplePush):
+                        samples[push.sample.seq] = push.sample
+                found.append(samples)
+        reply = await one.ask(Backfill("1", "a-stranger-who-asks"))
+    shared = found[0].keys() & found[1].keys()
+    assert len(shared) >= 3
+    kept = {each.seq: each for block in reply.blocks for each in unpack(block.data).samples}
+    for seq in shared:
+        assert found[0][seq] == found[1][seq]
+        assert kept[seq] == figures_of(found[0][seq])
 
 
 async def test_what_an_agent_kept_outlives_it(agents, fleet, eventually):
