@@ -61,7 +61,7 @@ def longer_window(seconds: float, now: float) -> Window:
 
 def titled(spec: ChartSpec, seconds: float, points: Sequence[Point] | None) -> ChartSpec:
     """Return a chart that says of how long a time it is, or that it is being read."""
-    said = f"   last {fmt.duration(seconds)}"
+    said = f"   last {fmt.age(seconds)}"
     empty = "reading the history …" if points is None else "nothing is stored of this time"
     return replace(spec, title=(*spec.title, (said, "muted")), empty=empty)
 
