@@ -20,7 +20,7 @@ from edgeconsole.runtime.offline.room import Limits
 from edgeconsole.specs import TelemetryConfig
 from tests.runtime.offline.device import Device
 
-HOURS = float(os.environ.get("EDGECONSOLE_DRAIN_H", "4"))
+HOURS = float(os.environ.get("EDGECONSOLE_DRAIN_H", "2"))
 """72 is what is promised; a few show the same in less time."""
 MOST_S = 60.0
 
@@ -82,7 +82,7 @@ async def test_days_are_drained_beside_live_work(agents, tmp_path, free_port, he
     file = tmp_path / "fleet.toml"
     file.write_text(
         f'history = "h.db"\n[[devices]]\nid = "dev-1"\nurl = "ws://127.0.0.1:{free_port}"\n'
-        f'token_file = "{home}/state/token"\n'
+        f'token_file = "{home}/state/token"\n[retention]\nraw_hours = 96\n'
     )
     image = heldout[0][:1]
     quiet_until_s = time.monotonic() + 3
