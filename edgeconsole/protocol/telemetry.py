@@ -41,7 +41,7 @@ class ModelState(StrEnum):
     STOPPING = "stopping"
 
 
-class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One sensor reading; `value` is `None` where it is unknown, and then `reason` says why."""
 
     value: float | None = None
@@ -51,7 +51,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class ModelSample(msgspec.Struct, frozen=True):
+class ModelSample(msgspec.Struct, frozen=True, gc=False):
     """One loaded model at one moment.
 
     Percentiles are over the last 60 s of answered requests, in milliseconds from the moment the
@@ -117,7 +117,7 @@ class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why nothing is written at the moment; empty while all is well."""
 
 
-class DeviceSample(msgspec.Struct, frozen=True):
+class DeviceSample(msgspec.Struct, frozen=True, gc=False):
     """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""
 
     device_id: str
