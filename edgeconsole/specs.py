@@ -351,6 +351,34 @@ class LadderConfig(_Spec, frozen=True):
             raise ValueError(f"record_mb must be 1 to 1024, got {self.record_mb}")
 
 
+class PowerEstimate(_Spec, frozen=True):
+    """`[health.power_estimate]`: a line between two powers, for devices that measure none."""
+
+    idle_w: float
+    full_w: float
+    """What it draws with all processors busy."""
+    calibrated: bool = False
+    """Whether both were measured on this device; else they are taken to be much less exact."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no power, and a line that falls."""
+        if not 0.0 < self.idle_w <= self.full_w <= 2000.0:
+            raise ValueError(
+                "idle_w and full_w must be above 0, at most 2000, and idle_w the smaller"
+            )
+
+
+class HealthConfig(_Spec, frozen=True):
+    """`[health]`: which sensors the agent acts on."""
+
+    control_temperature: str = ""
+    """A reading's name, its last part, or a pattern with `*`; empty: the documented order."""
+    control_power: str = ""
+    """Likewise for power; of several the sum counts."""
+    power_estimate: PowerEstimate | None = None
+    """How to estimate power where nothing measures it; `None`: it is unknown."""
+
+
 class EdgeAgentConfig(_Spec, frozen=True):
     """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
 
@@ -364,6 +392,7 @@ class EdgeAgentConfig(_Spec, frozen=True):
     """The HTTP face; `None`: there is none."""
     serving: ServingConfig = ServingConfig()
     failsafe: LadderConfig = LadderConfig()
+    health: HealthConfig = HealthConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
 

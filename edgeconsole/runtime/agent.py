@@ -58,7 +58,7 @@ class EdgeIntelligentAgent:
         self.device_id = self.config.device_spec.device_id or self.config.agent_id
         self.boot_id = secrets.token_hex(8)
         self.telemetry = EdgeTelemetryCollector(self.device_id, self.boot_id)
-        self.monitor = EdgeResourceMonitor()
+        self.monitor = EdgeResourceMonitor(config=self.config.health, storage=settings.state_dir)
         self.engine = InferenceEngine(self.config, self.telemetry.record)
         self.failsafe = FailsafeManager(
             self.config,
