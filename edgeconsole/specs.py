@@ -371,6 +371,34 @@ class TelemetryConfig(_Spec, frozen=True):
             raise ValueError(f"min_free_mb must be 0 to 1048576, got {self.min_free_mb}")
 
 
+class PowerEstimate(_Spec, frozen=True):
+    """`[health.power_estimate]`: a line between two powers, for devices that measure none."""
+
+    idle_w: float
+    full_w: float
+    """What it draws with all processors busy."""
+    calibrated: bool = False
+    """Whether both were measured on this device; else they are taken to be much less exact."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no power, and a line that falls."""
+        if not 0.0 < self.idle_w <= self.full_w <= 2000.0:
+            raise ValueError(
+                "idle_w and full_w must be above 0, at most 2000, and idle_w the smaller"
+            )
+
+
+class HealthConfig(_Spec, frozen=True):
+    """`[health]`: which sensors the agent acts on."""
+
+    control_temperature: str = ""
+    """A reading's name, its last part, or a pattern with `*`; empty: the documented order."""
+    control_power: str = ""
+    """Likewise for power; of several the sum counts."""
+    power_estimate: PowerEstimate | None = None
+    """How to estimate power where nothing measures it; `None`: it is unknown."""
+
+
 class EdgeAgentConfig(_Spec, frozen=True):
     """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
 
@@ -385,6 +413,7 @@ class EdgeAgentConfig(_Spec, frozen=True):
     serving: ServingConfig = ServingConfig()
     failsafe: LadderConfig = LadderConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    health: HealthConfig = HealthConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
 

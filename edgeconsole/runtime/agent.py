@@ -73,7 +73,7 @@ class EdgeIntelligentAgent:
         )
         self.telemetry.listen(self.offline.add_event)
         self.telemetry.follow(self.offline.add_sample)
-        self.monitor = EdgeResourceMonitor()
+        self.monitor = EdgeResourceMonitor(config=self.config.health, storage=settings.state_dir)
         self.engine = InferenceEngine(self.config, self.telemetry.record)
         self.failsafe = FailsafeManager(
             self.config,
