@@ -15,10 +15,12 @@ import msgspec
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
 from edgeconsole.fleet.dispatch import Courier, Dispatcher
 from edgeconsole.fleet.explanation import Explanation
+from edgeconsole.fleet.findings import FindingsDesk
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
 from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.links import DeviceLink
+from edgeconsole.fleet.model_desk import ModelDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
 from edgeconsole.fleet.orders import Intent, Standing
@@ -38,7 +40,9 @@ class FleetService:
         self.book = OrderBook(inventory.history_path)
         self.links = OpenLinks()
         self.dispatcher = Dispatcher(Courier(self.book), self.links, self.store.set_orders)
-        self.jobs = JobDesk(self.links, self.store)
+        findings = FindingsDesk()
+        self.jobs = JobDesk(self.links, self.store, findings)
+        self.models = ModelDesk(self.links, self.store, findings)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -27,11 +27,13 @@ WHY: Final = "why"
 AUDIT: Final = "audit"
 JOBS: Final = "jobs"
 JOB: Final = "job"
+MODELS: Final = "models"
+MODEL: Final = "model"
 HELP: Final = "help"
 CONFIRM: Final = "confirm"
 OF_A_DEVICE: Final = (FLEET, DEVICE, WHY)
 """Where there is a device to act on: those marked, the one under the cursor, or the one shown."""
-MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, JOBS, JOB)
+MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, MODELS, MODEL, JOBS, JOB)
 SCROLLING: Final = (*MAIN, HELP)
 EVERYWHERE: Final = (*SCROLLING, CONFIRM)
 
@@ -114,7 +116,17 @@ ACTIONS: Final = (
         footer=4,
         label="Cancel job",
     ),
-    Action("jobs", ("4",), "optimisation jobs", (FLEET, DEVICE, WHY, AUDIT), "Fleet"),
+    Action(
+        "open_model",
+        ("enter",),
+        "open the model and its plot",
+        (MODELS,),
+        "Fleet",
+        footer=1,
+        label="Open",
+    ),
+    Action("models", ("3",), "models and variants", MAIN, "Fleet"),
+    Action("jobs", ("4",), "optimisation jobs", MAIN, "Fleet"),
     Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
     Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=8, label="Faults"),
     Action("sort_previous", ("shift+left",), "sort by the column to the left", (FLEET,), "Fleet"),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.job_desk import DeviceJobs
+from edgeconsole.fleet.model_desk import DeviceModels
 from edgeconsole.fleet.order_book import AuditRow
 from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import FleetStore
@@ -46,6 +47,14 @@ class FleetJobs(Protocol):
         ...
 
 
+class FleetModels(Protocol):
+    """Knows the models in the devices' stores."""
+
+    async def look(self, device_ids: Sequence[str]) -> list[DeviceModels]:
+        """Ask devices; what one said before stands in where it does not answer."""
+        ...
+
+
 class ConsoleService(Protocol):
     """Keeps a store up to date while the console runs, on the console's own event loop."""
 
@@ -67,6 +76,11 @@ class ConsoleService(Protocol):
     @property
     def jobs(self) -> FleetJobs:
         """Who knows the optimisation jobs."""
+        ...
+
+    @property
+    def models(self) -> FleetModels:
+        """Who knows the models."""
         ...
 
     async def start(self) -> None:

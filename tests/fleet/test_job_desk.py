@@ -11,6 +11,7 @@ import pytest
 
 from edgeconsole.errors import ErrorCode, LinkError
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.findings import FindingsDesk
 from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore
@@ -93,7 +94,7 @@ async def desk_of(agent: Any) -> AsyncIterator[tuple[JobDesk, Jobs, OpenLinks]]:
     store = FleetStore(FleetSpec(name="lab", devices=devices))
     async with agent, ControlLink(agent.url, agent.token) as link:
         with links.through("a", link):
-            yield JobDesk(links, store, lambda: 77.0), answers, links
+            yield JobDesk(links, store, FindingsDesk(), lambda: 77.0), answers, links
 
 
 async def test_devices_say_their_jobs_and_reports_are_asked_once(small_agent: Any) -> None:
@@ -133,7 +134,7 @@ async def test_a_device_that_hangs_is_left_after_a_while(
     small_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not hold back the others for as long as a command may take."""
-    monkeypatch.setattr("edgeconsole.fleet.job_desk._WAIT_S", 0.05)
+    monkeypatch.setattr("edgeconsole.fleet.asking._WAIT_S", 0.05)
     async with desk_of(small_agent) as (desk, _, _links):
         small_agent.answer = lambda _: []
         (said,) = await desk.look(["a"])

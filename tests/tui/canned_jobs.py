@@ -51,7 +51,13 @@ RUNNING: Final = job(
 )
 QUEUED: Final = job("job-6", JobState.QUEUED, ahead=1)
 DONE: Final = job(
-    "job-3", JobState.DONE, took_s=244.0, variant="int8-static", recommended=BEST, stored=(BEST,)
+    "job-3",
+    JobState.DONE,
+    took_s=244.0,
+    ended_unix_s=NOON + 244,
+    variant="int8-static",
+    recommended=BEST,
+    stored=(BEST,),
 )
 FAILED: Final = job(
     "job-2", JobState.FAILED, took_s=12.0, reason="the bundle has no evaluation data"
