@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
-from edgeconsole.tui import actions, charts, device_lines, ladder_lines
+from edgeconsole.fleet import switches
+from edgeconsole.fleet.store import Point
+from edgeconsole.tui import actions, charts, device_lines, ladder_lines, switch_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
@@ -37,6 +41,7 @@ class DeviceScreen(ScrollingScreen):
         with VerticalScroll(id="device-body", classes="scrolling"):
             yield Lines(glyphs, id="head")
             yield Lines(glyphs, id="orders")
+            yield Lines(glyphs, id="switch")
             yield Gauges(glyphs, id="gauges")
             with Horizontal(id="charts"):
                 yield Chart(glyphs, id="latency")
@@ -62,6 +67,9 @@ class DeviceScreen(ScrollingScreen):
         orders = self.query_one("#orders", Lines)
         put_away(orders, away=not waiting)
         orders.show(waiting)
+        switched = self._switched(points, width)
+        put_away(self.query_one("#switch", Lines), away=not switched)
+        self.query_one("#switch", Lines).show(device_lines.quiet(switched, role))
         short = self.app.size.height < _ROOMY
         ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
         self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
@@ -69,13 +77,23 @@ class DeviceScreen(ScrollingScreen):
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        self._share_height(len(models) + len(ladder) + 1 + len(waiting))
+        self._share_height(len(models) + len(ladder) + 1 + len(waiting) + len(switched))
         marks = charts.marks(view, events, frame.at, state.glyphs)
         window = charts.window_for(points, frame.at)
         self.query_one("#latency", Chart).draw(charts.latency(view, points, marks), window, role)
         self.query_one("#temperature", Chart).draw(charts.temperature(view, points), window, role)
         self.query_one("#power", Chart).draw(charts.power(view, points), window, role)
         self.query_one("#load", Chart).draw(charts.load(points), window, role)
+
+    def _switched(self, points: Sequence[Point], width: int) -> list[Line]:
+        """Return what the latest switch to another bundle changed."""
+        frame, switch = self.state.frame, self.state.store.switch(self.device_id)
+        if switch is None:
+            return []
+        now = switches.after(points, switch, frame.at)
+        return switch_lines.lines(
+            switch, now, frame.at, frame.wall, width=width, glyphs=self.state.glyphs
+        )
 
     def _share_height(self, model_lines: int) -> None:
         """Give the charts the height that head, gauges, models and some events leave."""
