@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving bench-optimiser faults soak clean
+.PHONY: demo test format screenshots train bench-serving bench-optimiser bench-history faults soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -27,6 +27,9 @@ bench-serving:
 
 bench-optimiser: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks.optimizer $(BENCH)
+
+bench-history: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.history $(BENCH)
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/python -m faults --page docs/faults.md $(FAULTS)

@@ -7,9 +7,10 @@ ages can be tested. All views are immutable.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import takewhile
 from typing import Final
@@ -23,12 +24,17 @@ from edgeconsole.fleet.routes import worst_route
 from edgeconsole.fleet.switches import Switch
 from edgeconsole.protocol.control import HelloReply
 from edgeconsole.protocol.failsafe import RouteSample
+from edgeconsole.protocol.figures import budget, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
 from edgeconsole.specs import FleetDevice, FleetSpec
 
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+OWN_BOOT: Final = "console-"
+"""Begins the boot id of events that consoles make of what they notice."""
+_SAME_S: Final = 0.5
+"""Points that are nearer than this are one sample, once heard and once read."""
 
 
 class LinkState(StrEnum):
@@ -56,9 +62,9 @@ class Point:
     cpu_percent: float | None
     memory_percent: float | None
     rate_per_s: float
-    key: str = ""
+    key: str = field(default="", kw_only=True)
     """The bundle that the latencies are of, `model/version/variant`; empty: the past does not say."""
-    rss_bytes: int | None = None
+    rss_bytes: int | None = field(default=None, kw_only=True)
     """The memory of its workers."""
 
 
@@ -120,6 +126,9 @@ class FleetStore:
     def __init__(self, spec: FleetSpec, clock: Callable[[], float] = time.monotonic) -> None:
         self.spec = spec
         self.clock = clock
+        self.wanted: tuple[str, float] | None = None
+        """The device and the seconds of which a screen shows more than is kept here."""
+        self._past: tuple[str, float, tuple[Point, ...]] | None = None
         self._entries = {
             device.id: _Entry(
                 device=device,
@@ -190,12 +199,50 @@ class FleetStore:
         entry.events.extend(events)
         entry.told = next((each for each in reversed(entry.events) if each.activated), None)
 
+    def refill(
+        self, device_id: str, points: Sequence[Point], events: Iterable[DeviceEvent]
+    ) -> None:
+        """Put what was missing in its place; what came after the last of `points` stays as it is."""
+        entry = self._entries[device_id]
+        if points:
+            until = points[-1].at + _SAME_S
+            newer = [point for point in entry.points if point.at > until]
+            known_better = _heard(points, entry.points)
+            entry.points = deque((*known_better, *newer), maxlen=HISTORY_SAMPLES)
+        known = {(event.boot_id, event.seq): event for event in (*events, *entry.events)}
+        in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
+        entry.events = deque(in_order, maxlen=RECENT_EVENTS)
+
+    def put_past(self, device_id: str, seconds: float, points: tuple[Point, ...]) -> None:
+        """Put what was read of a longer time, if it is still wanted."""
+        if self.wanted == (device_id, seconds):
+            self._past = (device_id, seconds, points)
+
+    def device_now(self, device_id: str) -> float | None:
+        """Return what a device's own clock shows now, by its latest sample; `None` without one."""
+        entry = self._entries[device_id]
+        if entry.sample is None or entry.sampled_at is None:
+            return None
+        return entry.sample.time_unix_s + self.clock() - entry.sampled_at
+
     def last_event(self, device_id: str) -> tuple[str, int]:
-        """Return the boot id and number of the latest event heard, `("", 0)` if there is none."""
-        events = self._entries[device_id].events
-        return (events[-1].boot_id, events[-1].seq) if events else ("", 0)
+        """Return the boot id and number of a device's latest event, `("", 0)` if there is none."""
+        for event in reversed(self._entries[device_id].events):
+            if not event.boot_id.startswith(OWN_BOOT):
+                return event.boot_id, event.seq
+        return "", 0
 
     # What screens read.
+
+    def past(self, device_id: str, seconds: float) -> tuple[Point, ...] | None:
+        """Return a device's points of a longer time, and want them; `None` before they were read."""
+        self.wanted = (device_id, seconds)
+        kept = self._past
+        return kept[2] if kept is not None and kept[:2] == self.wanted else None
+
+    def forget_past(self) -> None:
+        """Want no longer time any more."""
+        self.wanted = self._past = None
 
     def ids(self) -> tuple[str, ...]:
         """Return the device ids in the order of `fleet.toml`."""
@@ -253,7 +300,7 @@ class FleetStore:
             level=Level.UNKNOWN,
             level_reason="",
             active=active,
-            budget=_budget(active),
+            budget=budget(active),
             warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
             max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
             route=worst_route(entry.sample),
@@ -261,20 +308,6 @@ class FleetStore:
         )
         level, reason = level_of(view)
         return msgspec.structs.replace(view, level=level, level_reason=reason)
-
-
-def representative(sample: DeviceSample | None) -> ModelSample | None:
-    """Return the active model nearest to its deadline; without traffic, the first active one."""
-    if sample is None:
-        return None
-    active = [model for model in sample.models if model.active]
-    return max(active, key=lambda model: _budget(model) or 0.0, default=None)
-
-
-def _budget(model: ModelSample | None) -> float | None:
-    if model is None or model.p99_ms is None:
-        return None
-    return model.p99_ms / model.deadline_ms
 
 
 def _point(at: float, sample: DeviceSample) -> Point:
@@ -292,6 +325,16 @@ def _point(at: float, sample: DeviceSample) -> Point:
         key=model.key if model else "",
         rss_bytes=model.rss_bytes if model else None,
     )
+
+
+def _heard(read: Sequence[Point], heard: Iterable[Point]) -> Iterator[Point]:
+    """Return what was read, and in its place what was heard of the same moment: it says more."""
+    live = [point for point in heard if point.key]
+    times = [point.at for point in live]
+    for point in read:
+        place = bisect_left(times, point.at - _SAME_S)
+        same = place < len(live) and times[place] <= point.at + _SAME_S
+        yield live[place] if same else point
 
 
 def _note_switch(entry: _Entry, sample: DeviceSample, sampled_at: float, *, live: bool) -> None:

@@ -205,6 +205,21 @@ class CancelJob(_Command, frozen=True, tag="cancel_job"):
     command_id: CommandIdIfAny = ""
 
 
+class Backfill(_Command, frozen=True, tag="backfill"):
+    """Ask for the telemetry that the device kept after record `seq` of its start `boot_id`.
+
+    It acknowledges everything up to there for `sink`: the device may remove what all consoles have. An
+    empty `boot_id` asks from the oldest record that is left.
+    """
+
+    sink: CommandId
+    """Who asks; an id that a console's history keeps."""
+    boot_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    seq: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 32
+    """The most blocks; the device may send fewer."""
+
+
 Command = (
     Hello
     | GetStatus
@@ -223,7 +238,20 @@ Command = (
     | ListJobs
     | JobReport
     | CancelJob
+    | Backfill
 )
+
+
+class StoredBlock(msgspec.Struct, frozen=True):
+    """Records `first` to `last` of one start of the agent; `data` is for `protocol.backlog.unpack`.
+
+    A block may hold records from before the cursor, and grows until its minute is over.
+    """
+
+    boot_id: str
+    first: Count
+    last: Count
+    data: bytes
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -302,6 +330,14 @@ class JobReportReply(_Reply, frozen=True, tag="job_report"):
     report: OptimizationReport
 
 
+class BackfillReply(_Reply, frozen=True, tag="backfill"):
+    """What was missed, oldest first."""
+
+    blocks: tuple[StoredBlock, ...]
+    more: bool
+    """Whether there is more after the last of them."""
+
+
 class Done(_Reply, frozen=True, tag="done"):
     """The command was carried out; `message` says what that meant."""
 
@@ -336,6 +372,7 @@ Reply = (
     | OptimizeReply
     | JobsReply
     | JobReportReply
+    | BackfillReply
     | Done
     | Failed
 )

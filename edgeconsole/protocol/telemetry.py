@@ -107,6 +107,27 @@ class ModelSample(msgspec.Struct, frozen=True):
         return f"{self.model}/{self.version}/{self.variant}"
 
 
+class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a device keeps of its telemetry until every console has it. Counters since its start."""
+
+    used_bytes: Count
+    budget_bytes: Count
+    samples: Count = 0
+    """How many wait."""
+    oldest_unix_s: UnixTime | None = None
+    """The beginning of the oldest minute that is kept."""
+    asked_unix_s: UnixTime | None = None
+    """When a console asked for it last; `None`: none ever did."""
+    thinned_blocks: Count = 0
+    """Minutes of which only some samples, or only the rollup, are left."""
+    dropped_total: Count = 0
+    """Samples that were removed before every console had them."""
+    disk_free_bytes: Count | None = None
+    disk_total_bytes: Count | None = None
+    problem: str = ""
+    """Why nothing is written at the moment; empty while all is well."""
+
+
 class DeviceSample(msgspec.Struct, frozen=True):
     """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""
 
@@ -128,6 +149,8 @@ class DeviceSample(msgspec.Struct, frozen=True):
     """Why the state is `error` or `maintenance`."""
     routes: tuple[RouteSample, ...] = ()
     """The failsafe ladder of each model that answers to a name."""
+    backlog: BacklogSample | None = None
+    """`None`: the agent keeps none."""
 
 
 class DeviceEvent(msgspec.Struct, frozen=True):

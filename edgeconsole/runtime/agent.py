@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import psutil
 
@@ -47,6 +47,7 @@ from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
 from edgeconsole.runtime.models import needs
 from edgeconsole.runtime.models.boot import ModelBoot
 from edgeconsole.runtime.models.store import ModelStore
+from edgeconsole.runtime.offline.manager import OfflineCapabilityManager
 from edgeconsole.runtime.outcomes import CommandLog
 from edgeconsole.runtime.place import lock_state, write_endpoint
 from edgeconsole.runtime.server import AgentServer
@@ -69,7 +70,15 @@ class EdgeIntelligentAgent:
         self.device_id = self.config.device_spec.device_id or self.config.agent_id
         self.boot_id = secrets.token_hex(8)
         self.telemetry = EdgeTelemetryCollector(self.device_id, self.boot_id)
-        self.monitor = EdgeResourceMonitor()
+        self.offline = OfflineCapabilityManager(
+            settings.state_dir / "outbox.db",
+            self.config.telemetry,
+            self.boot_id,
+            self.telemetry.record,
+        )
+        self.telemetry.listen(self.offline.add_event)
+        self.telemetry.follow(self.offline.add_sample)
+        self.monitor = EdgeResourceMonitor(config=self.config.health, storage=settings.state_dir)
         self.engine = InferenceEngine(self.config, self.telemetry.record)
         self.failsafe = FailsafeManager(
             self.config,
@@ -120,6 +129,7 @@ class EdgeIntelligentAgent:
         self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
         await asyncio.to_thread(self.failsafe.open, self.settings.state_dir)
         await self.jobs.open()
+        await self.offline.open()
         await asyncio.to_thread(self.commands.open)
         await self._server.start()
         if self._http is not None:
@@ -129,6 +139,8 @@ class EdgeIntelligentAgent:
         supervisor = asyncio.create_task(self._supervise())
         ladders = asyncio.create_task(self.failsafe.run())
         jobs = asyncio.create_task(self.jobs.run())
+        sampler = asyncio.create_task(self.telemetry.run(self.sample))
+        keeper = asyncio.create_task(self.offline.run())
         stopping = asyncio.create_task(stop.wait())
         try:
             also = "" if self._http is None else f", for HTTP on port {self._http.port}"
@@ -138,7 +150,8 @@ class EdgeIntelligentAgent:
                 f"agent {__version__} listens on port {self.port}{also}",
             )
             loading = asyncio.create_task(self._load_configured())
-            tasks = {monitor, supervisor, ladders, jobs, stopping}
+            endless = (monitor, supervisor, ladders, jobs, sampler, keeper)
+            tasks: set[asyncio.Task[None] | asyncio.Task[Literal[True]]] = {*endless, stopping}
             await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 await loading
@@ -146,18 +159,21 @@ class EdgeIntelligentAgent:
             else:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
-            for endless in (monitor, supervisor, ladders, jobs):
-                if endless.done():
-                    await endless  # It ends only by failing: let that end the agent.
+            for work in endless:
+                if work.done():
+                    await work  # It ends only by failing: let that end the agent.
         finally:
             # Models that go down in order are no reason to step down.
             ladders.cancel()
             jobs.cancel()
             await asyncio.gather(ladders, return_exceptions=True)
             await self._shut_down()
-            for task in (monitor, supervisor, stopping):
+            for task in (monitor, supervisor, sampler, keeper, stopping):
                 task.cancel()
-            await asyncio.gather(monitor, supervisor, jobs, stopping, return_exceptions=True)
+            await asyncio.gather(
+                monitor, supervisor, jobs, sampler, keeper, stopping, return_exceptions=True
+            )
+            await self.offline.close()
 
     # What the agent says of itself.
 
@@ -206,7 +222,7 @@ class EdgeIntelligentAgent:
             device_id=self.device_id,
             boot_id=self.boot_id,
             seq=self._sample_seq,
-            time_unix_s=time.time(),
+            time_unix_s=round(time.time(), 3),
             state=state,
             uptime_s=now_s - self._started_s,
             temp_c=usage.temp_c,
@@ -219,6 +235,7 @@ class EdgeIntelligentAgent:
             models=self.engine.samples(now_s),
             reason=reason,
             routes=self.failsafe.samples(now_s),
+            backlog=self.offline.sample(),
         )
 
     # What consoles may ask for.

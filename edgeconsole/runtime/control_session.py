@@ -13,6 +13,7 @@ from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
+    Backfill,
     CancelJob,
     Command,
     Done,
@@ -42,8 +43,9 @@ from edgeconsole.protocol.control import (
     decode_command,
     encode,
 )
-from edgeconsole.protocol.telemetry import DeviceEvent
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from edgeconsole.runtime.outbox import Outbox
+from edgeconsole.runtime.telemetry import SAMPLE_S
 
 if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
@@ -72,6 +74,8 @@ class ControlSession:
         self._agent = agent
         self._outbox = outbox
         self._pusher: asyncio.Task[None] | None = None
+        self._every = 1
+        self._passed = 0
         self._slow: asyncio.Queue[Command | None] = asyncio.Queue(MAX_WAITING)
 
     async def run(self) -> None:
@@ -155,6 +159,8 @@ class ControlSession:
                 return await self._order(command)
             case Optimize() | ListJobs() | JobReport() | CancelJob():
                 return await self._job(command)
+            case Backfill():
+                return await agent.offline.backfill(command)
 
     async def _change(
         self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel
@@ -203,10 +209,16 @@ class ControlSession:
         for event in self._agent.telemetry.after(command.boot_id, command.after_seq):
             self._push_event(event)
         self._agent.telemetry.listen(self._push_event)
-        self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+        if command.interval_s < SAMPLE_S:
+            self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+            return
+        self._every, self._passed = round(command.interval_s / SAMPLE_S), 0
+        self._push_sample(self._agent.telemetry.latest or self._agent.sample())
+        self._agent.telemetry.follow(self._pass_on)
 
     async def _unsubscribe(self) -> None:
         self._agent.telemetry.unlisten(self._push_event)
+        self._agent.telemetry.unfollow(self._pass_on)
         if self._pusher is not None:
             self._pusher.cancel()
             await asyncio.gather(self._pusher, return_exceptions=True)
@@ -214,8 +226,17 @@ class ControlSession:
 
     async def _push_samples(self, interval_s: float) -> None:
         while True:
-            self._outbox.sample(encode(SamplePush(self._agent.sample())))
+            self._push_sample(self._agent.sample())
             await asyncio.sleep(interval_s)
+
+    def _pass_on(self, sample: DeviceSample) -> None:
+        """Push each n-th of the samples that are taken every second."""
+        self._passed += 1
+        if self._passed % self._every == 0:
+            self._push_sample(sample)
+
+    def _push_sample(self, sample: DeviceSample) -> None:
+        self._outbox.sample(encode(SamplePush(sample)))
 
     def _push_event(self, event: DeviceEvent) -> None:
         self._outbox.event(encode(EventPush(event)))

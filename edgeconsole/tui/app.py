@@ -18,6 +18,7 @@ from textual.worker import Worker
 
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet.orders import OrderKind
+from edgeconsole.fleet.store import LinkState
 from edgeconsole.tui import commands, job_acts, ordering
 from edgeconsole.tui import filter as filters
 from edgeconsole.tui.actions import ActionRegistry
@@ -362,11 +363,17 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         screen = self.screen
         if isinstance(screen, ModelScreen):
             what, devices = screen.chosen()
-            return what, devices[:1]
+            return what, self._one_of(devices)
         if isinstance(screen, ModelsScreen) and (chosen := screen.chosen()) is not None:
             bundle, devices = chosen
-            return bundle.model if bundle.active else bundle.key, devices[:1]
+            return bundle.model if bundle.active else bundle.key, self._one_of(devices)
         return "", self._devices_here(marked=True)
+
+    def _one_of(self, devices: Sequence[str]) -> list[str]:
+        """Return one of the devices that have a model, one that is there if any is."""
+        views = [each for name in devices if (each := self.state.store.device(name))]
+        views.sort(key=lambda view: view.link is not LinkState.LIVE)
+        return [view.id for view in views[:1]]
 
     def _answers_on(self, devices: Sequence[str]) -> str:
         """Return the model that stands for the first device; empty if none is known to answer."""

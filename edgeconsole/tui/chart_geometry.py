@@ -20,7 +20,7 @@ from edgeconsole.tui.scales import Limit, Scale, Series, tick_label
 
 _BRAILLE_BITS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 GAP_S: Final = 4.0
-"""Neighbouring samples further apart than this are not joined by a line."""
+"""Neighbouring samples of a second further apart than this are not joined by a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Window:
 
     until: float
     seconds: float
+    gap_s: float = GAP_S
+    """Neighbours further apart are not joined by a line."""
 
 
 class _Canvas:
@@ -100,7 +102,7 @@ def _spans(
             continue
         x = math.floor(at / step) - origin
         y = middle + (value - scale.low) * per_unit
-        if before is not None and at - before[0] <= max(GAP_S, 2 * step):
+        if before is not None and at - before[0] <= max(window.gap_s, 2 * step):
             _join(before, (x, y, value), touch)
         touch(x, y, value)
         before = (at, x, y, value)
@@ -246,7 +248,7 @@ def time_axis(width: int, seconds: float) -> str:
     cells = [" "] * max(0, width)
     if width >= 3:
         cells[-3:] = "now"
-    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
+    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400, 172800, 604800)
     every = next((step for step in steps if width * step / seconds >= 11), seconds)
     ago = every
     while ago <= seconds:

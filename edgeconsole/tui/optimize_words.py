@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NoReturn
 
 from edgeconsole.errors import ConfigError
@@ -34,6 +35,7 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(message.removeprefix("argument "))
 
 
+@cache
 def _parser() -> _Parser:
     parser = _Parser(prog=":optimize", add_help=False, allow_abbrev=False)
     parser.add_argument("what", nargs="?", default="")

@@ -133,7 +133,7 @@ def test_the_latest_switch_counts(
 def test_another_model_s_latencies_are_not_taken_for_its_own() -> None:
     """Of several models one stands for the device; its figures are that one's alone."""
     points = [
-        Point(at, 1.0, 2.0, None, 60.0, None, None, None, 1.0, key, 7)
+        Point(at, 1.0, 2.0, None, 60.0, None, None, None, 1.0, key=key, rss_bytes=7)
         for at, key in ((1.0, "cats/1/fp32"), (2.0, "digits-tiny/1/fp32"))
     ]
     found = switches.before(points, 3.0, "digits", "", alone=True)
@@ -164,6 +164,21 @@ def test_what_an_earlier_console_saw_is_recalled(
     again.recall("a", past, [old])
     store.recall("a", past, [old])
     assert again.switch("a") is None
+
+
+def test_a_refill_keeps_what_was_heard(
+    store: FleetStore, clock: Any, say: Make, make_event: Make
+) -> None:
+    """What is read again from the history knows less than what was heard, so figures stay known."""
+    say("fp32", 20.0)
+    switch(store, clock, make_event)
+    for _ in range(10):
+        say("int8", 8.0)
+    heard = store.points("a")
+    read = [Point(point.at + 0.1, 4.0, None, 8.0, 50.0, None, None, None, 1.0) for point in heard]
+    missing = Point(heard[0].at - 5.0, 9.0, None, 9.0, 50.0, None, None, None, 1.0)
+    store.refill("a", [missing, *read], [])
+    assert store.points("a") == (missing, *heard)
 
 
 @pytest.mark.parametrize(
