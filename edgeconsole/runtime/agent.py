@@ -31,7 +31,12 @@ from edgeconsole.protocol.control import (
     RollBackModel,
     StoredModel,
 )
-from edgeconsole.protocol.telemetry import DeviceSample, Severity
+from edgeconsole.protocol.telemetry import (
+    MODEL_ACTIVATED,
+    DeviceSample,
+    Severity,
+    activated_text,
+)
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
@@ -320,9 +325,8 @@ class EdgeIntelligentAgent:
         self.engine.activate(bundle.digest)
         self.failsafe.expect(model)
         self._not_served.pop(model, None)
-        self.telemetry.record(
-            Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
-        )
+        told = activated_text(bundle.manifest.key, model)
+        self.telemetry.record(Severity.INFO, MODEL_ACTIVATED, told)
         if before is not None and before != bundle.digest:
             await self.engine.unload(before, drain_s=DRAIN_S)
         return f"{bundle.manifest.key} is active"
