@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.optimizer_rows import Check, fits, recommended
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.manifest import MANIFEST_NAME, MODEL_ONNX
+from edgeconsole.bundle.manifest import MANIFEST_NAME
 from edgeconsole.protocol.optimization import OptimizationReport
 from edgeconsole.runtime.optimizer.contender import Contender, Timing
 from edgeconsole.runtime.optimizer.measure import time_together
@@ -42,15 +42,15 @@ def against_all(bundle: Bundle, report: OptimizationReport, variants: Path) -> l
 
 
 def _contenders(report: OptimizationReport, variants: Path) -> Iterator[Contender]:
-    folders = {
-        Bundle.open(path.parent).digest: path.parent for path in variants.glob(f"*/{MANIFEST_NAME}")
-    }
+    opened = (Bundle.open(path.parent) for path in variants.glob(f"*/{MANIFEST_NAME}"))
+    bundles = {bundle.digest: bundle for bundle in opened}
     made = {(each.digest, each.engine): each for each in fits(report)}
     for (digest, engine), variant in sorted(made.items()):
         for threads in range(1, report.device.cores + 1):
             name = _name(digest, engine, threads)
-            model = folders[digest] / MODEL_ONNX
-            yield Contender(name, variant.technique, engine, threads, model)
+            manifest = bundles[digest].manifest
+            model = bundles[digest].file_path(manifest.model_file)
+            yield Contender(name, variant.technique, manifest.execution, threads, model)
 
 
 def _name(digest: str, engine: str, threads: int) -> str:
