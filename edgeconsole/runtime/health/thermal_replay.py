@@ -186,12 +186,13 @@ def _row(file: Path, number: int, fields: dict[str, str | None]) -> Row:
     cpu_percent, count = of("cpu_pct"), of("throttle_count")
     if numbers["load"] is None and cpu_percent is not None:
         numbers["load"] = cpu_percent / 100.0
-    return at_s, ThermalReading(
+    fields_known: dict[str, object] = {
         **numbers,
-        throttle_count=None if count is None else int(count),
+        "throttle_count": None if count is None else int(count),
         **{name: bool(of(name)) for name in _BITS},
-        reason="" if numbers["temp_c"] is not None else "the trace has no temperature here",
-    )
+        "reason": "" if numbers["temp_c"] is not None else "the trace has no temperature here",
+    }
+    return at_s, msgspec.convert(fields_known, ThermalReading)
 
 
 def _between(last: Row, row: Row) -> Iterator[Row]:

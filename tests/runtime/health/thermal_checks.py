@@ -520,6 +520,7 @@ def check_each_hot_step_has_its_share(m):
     allowed = [m.steps.allowance(step, S.HOT, m.rate.RateState(), limits(m)) for step in range(7)]
     assert [each.thread_share for each in allowed] == [1.0] * 4 + [0.5] * 3
     assert [each.batch_share for each in allowed] == [1.0] * 2 + [0.5] * 5
+    assert [each.refuse for each in allowed] == [False] * 6 + [True]
     assert [each.lighter_model for each in allowed] == [False] * 5 + [True] * 2
 
 
