@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving bench-optimiser faults soak clean
+.PHONY: demo test format screenshots train bench-serving bench-optimiser bench-history faults soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -25,8 +25,11 @@ bench-serving:
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
 	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
 
-bench-optimiser: $(VENV)/.installed-dev
+bench-optimiser: $(VENV)/.installed-realdata
 	@$(BIN)/python -m benchmarks.optimizer $(BENCH)
+
+bench-history: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.history $(BENCH)
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/python -m faults --page docs/faults.md $(FAULTS)
@@ -50,6 +53,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) for development (once; some minutes)"
 	@$(PIP) -e '.[torch,train,dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-realdata: pyproject.toml constraints.txt $(VENV)/.installed-dev
+	@$(PIP) -e '.[torch,train,realdata]'
+	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) with the peers (once; some minutes)"

@@ -95,7 +95,7 @@ def render_table(table: Table) -> str:
         lines.append([*cells, row.note])
     if any(row.note for row in table.rows):
         header.append("note")
-    text = f"## {table.title}\n\n" + _grid(header, lines)
+    text = f"## {table.title}\n\n" + grid(header, lines)
     for remark in table.remarks:
         text += f"\n\n{remark}"
     return text
@@ -149,9 +149,10 @@ def _head(report: RunReport) -> str:
 def _render_targets(targets: tuple[TargetResult, ...]) -> str:
     marks = {True: "pass", False: "MISS", None: "not measured"}
     lines = [[each.name, each.limit, each.measured, marks[each.met]] for each in targets]
-    return "## Targets\n\n" + _grid(["target", "limit", "measured", ""], lines)
+    return "## Targets\n\n" + grid(["target", "limit", "measured", ""], lines)
 
 
-def _grid(header: list[str], lines: list[list[str]]) -> str:
+def grid(header: list[str], lines: list[list[str]]) -> str:
+    """Render a Markdown table; cells beyond the header's are left out."""
     rows = [header, ["---"] * len(header), *(line[: len(header)] for line in lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

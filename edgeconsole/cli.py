@@ -13,11 +13,13 @@ from typing import Final
 
 from edgeconsole import __version__
 from edgeconsole.commands import (
+    alerts,
     audit,
     bundle,
     console,
     demo,
     deploy,
+    history,
     infer,
     jobs,
     models,
@@ -77,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         orders,
         why,
         audit,
+        alerts,
+        history,
         infer,
         pack,
         bundle,

@@ -5,7 +5,8 @@ EdgeConsoleError
 ├── BundleError            a bundle is damaged, incomplete or not what its manifest says
 │   └── PackError          a model could not be packed
 ├── ProtocolError          a peer said something that cannot be understood
-│   └── AuthError          the peer does not accept who we are
+│   ├── AuthError          the peer does not accept who we are
+│   └── BlockFormatError   what it kept is of a format that this program does not know
 ├── RequestError           one request is refused; the connection lives on (`ErrorCode` says why)
 ├── LinkError              a device cannot be reached, or the connection broke
 ├── BackendError           an engine could not load or run a model
@@ -77,6 +78,8 @@ class ErrorCode(StrEnum):
     """The peer is not allowed to do this (for example, a handshake with an `Origin`)."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
     """No model of that name (or version) is loaded."""
+    BAD_CURSOR = "BAD_CURSOR"
+    """The device never wrote the record that a console says it has."""
     UNKNOWN_JOB = "UNKNOWN_JOB"
     """The device has no optimisation job with that id, or no longer."""
     BAD_INPUT_NAME = "BAD_INPUT_NAME"
@@ -122,6 +125,10 @@ class ErrorCode(StrEnum):
     def parse(cls, text: str) -> ErrorCode:
         """Return a known code; a peer newer than us may send others, which count as `INTERNAL`."""
         return cls(text) if text in cls.__members__ else cls.INTERNAL
+
+
+class BlockFormatError(ProtocolError):
+    """What a device kept is of a format that this program does not know."""
 
 
 class RequestError(EdgeConsoleError):

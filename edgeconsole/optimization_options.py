@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from edgeconsole.durations import parse_duration
+from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
 from edgeconsole.protocol.jobs import MAX_BUDGET_S, MIN_BUDGET_S
 from edgeconsole.protocol.optimization import Constraints, Objective
@@ -18,33 +18,46 @@ _MOST: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the options ask for."""
+    """What the options ask for; what it is made with are their defaults."""
 
-    level: ModelOptimizationLevel
-    objective: Objective
-    constraints: Constraints
-    budget_s: float
+    level: ModelOptimizationLevel = ModelOptimizationLevel.FULL_OPTIMIZATION
+    objective: Objective = Objective.P99
+    constraints: Constraints = field(default_factory=Constraints)
+    budget_s: float = 600.0
+
+
+_DEFAULTS: Final = Asked()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add them to a parser."""
     add = parser.add_argument
     levels = [each.value for each in ModelOptimizationLevel]
-    full = ModelOptimizationLevel.FULL_OPTIMIZATION.value
-    add("--level", choices=levels, default=full, help=f"how far to go (default: {full})")
+    level, objective = _DEFAULTS.level.value, _DEFAULTS.objective.value
+    add("--level", choices=levels, default=level, help="how far to go (default: %(default)s)")
     objectives = [each.value for each in Objective]
-    add("--objective", choices=objectives, default="p99", help="what to make small (default: p99)")
+    add(
+        "--objective",
+        choices=objectives,
+        default=objective,
+        help="what to make small (default: %(default)s)",
+    )
     add(
         "--max-drop",
         type=amount,
-        default=1.0,
+        default=_DEFAULTS.constraints.max_drop,
         metavar="POINTS",
-        help="what the metric may lose: points, or per cent for errors (default: 1.0)",
+        help="what the metric may lose: points, or per cent for errors (default: %(default)s)",
     )
     add("--max-p99-ms", type=amount, metavar="MS", help="how slow a variant may be")
     add("--max-memory-mb", type=amount, metavar="MB", help="how much memory a worker may take")
     add("--max-size-mb", type=amount, metavar="MB", help="how large the model's file may be")
-    add("--budget", default="10m", metavar="TIME", help="how long it may take (default: 10m)")
+    add(
+        "--budget",
+        default=duration_text(_DEFAULTS.budget_s),
+        metavar="TIME",
+        help="how long it may take (default: %(default)s)",
+    )
 
 
 def read_options(options: argparse.Namespace) -> Asked:
@@ -63,6 +76,31 @@ def read_options(options: argparse.Namespace) -> Asked:
         ),
         budget_s=budget_s,
     )
+
+
+def option_words(asked: Asked) -> list[str]:
+    """Return the options as one types them; `read_options` of these asks for the same."""
+    limits = asked.constraints
+    words = [
+        *("--level", asked.level.value),
+        *("--objective", asked.objective.value),
+        *("--max-drop", _number(limits.max_drop)),
+    ]
+    if limits.max_p99_ms is not None:
+        words += ["--max-p99-ms", _number(limits.max_p99_ms)]
+    if limits.max_memory_bytes is not None:
+        words += ["--max-memory-mb", _number(limits.max_memory_bytes / _MIB)]
+    if limits.max_size_bytes is not None:
+        words += ["--max-size-mb", _number(limits.max_size_bytes / _MIB)]
+    return [*words, "--budget", _time(asked.budget_s)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else repr(value)
+
+
+def _time(seconds: float) -> str:
+    return duration_text(seconds) if seconds == round(seconds) else f"{seconds:f}s"
 
 
 def amount(text: str) -> float:

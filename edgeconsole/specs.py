@@ -351,6 +351,54 @@ class LadderConfig(_Spec, frozen=True):
             raise ValueError(f"record_mb must be 1 to 1024, got {self.record_mb}")
 
 
+class TelemetryConfig(_Spec, frozen=True):
+    """`[telemetry]`: what a device keeps of its own telemetry until every console has it."""
+
+    buffer_mb: int = 16
+    """The size of `outbox.db`. 72 h at one sample a second take about 9 MB."""
+    keep_days: float = 30.0
+    """How long; days in which the agent ran."""
+    min_free_mb: int = 256
+    """With less left on the disk it does not grow any more."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that would keep nothing, or bound nothing."""
+        if not 1 <= self.buffer_mb <= 65536:
+            raise ValueError(f"buffer_mb must be 1 to 65536, got {self.buffer_mb}")
+        if not 0.01 <= self.keep_days <= 3650:
+            raise ValueError(f"keep_days must be 0.01 to 3650, got {self.keep_days}")
+        if not 0 <= self.min_free_mb <= 1 << 20:
+            raise ValueError(f"min_free_mb must be 0 to 1048576, got {self.min_free_mb}")
+
+
+class PowerEstimate(_Spec, frozen=True):
+    """`[health.power_estimate]`: a line between two powers, for devices that measure none."""
+
+    idle_w: float
+    full_w: float
+    """What it draws with all processors busy."""
+    calibrated: bool = False
+    """Whether both were measured on this device; else they are taken to be much less exact."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no power, and a line that falls."""
+        if not 0.0 < self.idle_w <= self.full_w <= 2000.0:
+            raise ValueError(
+                "idle_w and full_w must be above 0, at most 2000, and idle_w the smaller"
+            )
+
+
+class HealthConfig(_Spec, frozen=True):
+    """`[health]`: which sensors the agent acts on."""
+
+    control_temperature: str = ""
+    """A reading's name, its last part, or a pattern with `*`; empty: the documented order."""
+    control_power: str = ""
+    """Likewise for power; of several the sum counts."""
+    power_estimate: PowerEstimate | None = None
+    """How to estimate power where nothing measures it; `None`: it is unknown."""
+
+
 class EdgeAgentConfig(_Spec, frozen=True):
     """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
 
@@ -364,6 +412,8 @@ class EdgeAgentConfig(_Spec, frozen=True):
     """The HTTP face; `None`: there is none."""
     serving: ServingConfig = ServingConfig()
     failsafe: LadderConfig = LadderConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    health: HealthConfig = HealthConfig()
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
 
@@ -407,6 +457,55 @@ class FleetDevice(_Spec, frozen=True):
             raise ValueError(f"url must look like ws://127.0.0.1:7311, got {self.url!r}")
 
 
+class RetentionConfig(_Spec, frozen=True):
+    """`[retention]`: how long the console's history keeps what; the audit is kept for ever."""
+
+    raw_hours: float = 48.0
+    """Samples, one a second."""
+    minute_days: float = 30.0
+    """Rollups of minutes, of devices and of the fleet."""
+    hour_days: float = 730.0
+    """Rollups of hours."""
+    event_days: float = 30.0
+    """Events and transitions."""
+
+    def __post_init__(self) -> None:
+        """Refuse times in the wrong order: what is finer is kept for less long."""
+        if not 1 <= self.raw_hours <= 24 * self.minute_days <= 24 * self.hour_days <= 24 * 36500:
+            raise ValueError("raw_hours (from 1), minute_days and hour_days must not get shorter")
+        if not 1 <= self.event_days <= 36500:
+            raise ValueError(f"event_days must be 1 to 36500, got {self.event_days}")
+
+
+class AlertConfig(_Spec, frozen=True):
+    """`[alerts]`: from when on a person is told, and how."""
+
+    error_share: float = 0.05
+    """Failed requests, of those of a minute."""
+    degraded_share: float = 0.2
+    """Answers from a lower rung, of those of a minute."""
+    disk_free_share: float = 0.05
+    """What must be free of a device's disk."""
+    buffer_share: float = 0.8
+    """How full a device's backlog may be; at 0.9 it begins to thin."""
+    command: tuple[str, ...] = ()
+    """A program that is given each incident as JSON on its standard input; empty: none."""
+    webhook: str = ""
+    """An address that each incident is posted to as JSON; empty: none."""
+    timeout_s: float = 10.0
+    """How long the program or the address may take."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares out of range, and addresses that cannot be posted to."""
+        for name in ("error_share", "degraded_share", "disk_free_share", "buffer_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        if self.webhook and not re.fullmatch(r"https?://[^\s/]+\S*", self.webhook):
+            raise ValueError(f"webhook must begin with http:// or https://, got {self.webhook!r}")
+        if not 0.1 <= self.timeout_s <= 300:
+            raise ValueError(f"timeout_s must be 0.1 to 300, got {self.timeout_s}")
+
+
 class FleetSpec(_Spec, frozen=True):
     """A whole `fleet.toml`: a name, when a device counts as silent, and the devices."""
 
@@ -417,6 +516,8 @@ class FleetSpec(_Spec, frozen=True):
     """A device not heard for so long is shown as gone."""
     history: str | None = None
     """The history database, relative to the file; `None`: in the user's XDG data folder."""
+    retention: RetentionConfig = RetentionConfig()
+    alerts: AlertConfig = AlertConfig()
     warn_temp_c: float = 80.0
     """From here a temperature is a warning, where the device names no limit of its own."""
     max_temp_c: float = 90.0

@@ -152,6 +152,8 @@ class Watching:
     def __init__(self, demo: DemoService) -> None:
         self.store = demo.store
         self.desk = demo.desk
+        self.jobs = demo.jobs
+        self.models = demo.models
         self.problem = ""
 
     async def start(self) -> None:

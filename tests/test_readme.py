@@ -13,8 +13,10 @@ from edgeconsole.specs import (
     FailsafeSpec,
     FleetDevice,
     FleetSpec,
+    HealthConfig,
     LadderConfig,
     ModelDeploymentSpec,
+    PowerEstimate,
     ServerConfig,
     ServingConfig,
 )
@@ -22,6 +24,7 @@ from edgeconsole.toml_file import load_toml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SENSORS = (ROOT / "docs" / "sensors.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -61,12 +64,14 @@ def test_the_configuration_examples_are_valid(tmp_path, marker, kind):
         FleetDevice,
         ModelDeploymentSpec,
         FailsafeSpec,
+        HealthConfig,
+        PowerEstimate,
     ],
 )
 def test_every_key_is_documented(kind):
-    """Each key of `device.toml` and `fleet.toml` is in the README."""
+    """Each key of `device.toml` and `fleet.toml` is in the README, or in docs/sensors.md."""
     for field in msgspec.structs.fields(kind):
-        assert re.search(rf"\b{field.encode_name}\b", README), field.encode_name
+        assert re.search(rf"\b{field.encode_name}\b", README + SENSORS), field.encode_name
 
 
 def test_the_verbs_are_documented():

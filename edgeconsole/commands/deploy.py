@@ -7,12 +7,17 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 from edgeconsole.bundle import Bundle
-from edgeconsole.commands.devices import find_device
-from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.commands.devices import find_in_fleet
+from edgeconsole.commands.giving import give
+from edgeconsole.fleet import models
+from edgeconsole.fleet.actor import actor
+from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.deploy import send_bundle
-from edgeconsole.protocol.control import ActivateModel, ListModels, ModelsReply
+from edgeconsole.fleet.orders import Intent
+from edgeconsole.fleet.tasks import ActivateTask
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _deploy(options: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
-    device, token = find_device(options.fleet, options.device)
+    inventory, device = find_in_fleet(options.fleet, options.device)
+    token = inventory.token(device)
     manifest = bundle.manifest
     sent: dict[str, int] = {}
 
@@ -58,19 +64,17 @@ async def _deploy(options: argparse.Namespace, bundle: Bundle) -> dict[str, obje
     async with ControlLink(device.url, token) as link:
         await link.hello()
         if options.plan:
-            reply = await link.ask(ListModels(id=link.next_id()))
-            stored = isinstance(reply, ModelsReply) and any(
-                each.digest == bundle.digest for each in reply.models
-            )
+            stored = any(each.digest == bundle.digest for each in await models.stored(link))
             outcome = "would be activated" if stored else "would be sent and activated"
         else:
             await send_bundle(device.url, token, bundle, tell)
             outcome = "is stored"
             if not options.no_activate:
-                command = ActivateModel(
-                    id=link.next_id(), model=manifest.model, digest=bundle.digest
+                task = ActivateTask(
+                    manifest.model, manifest.version, manifest.variant, bundle.digest
                 )
-                await link.ask(command, LOAD_TIMEOUT_S)
+                intent = Intent.of(task, uuid4().hex, actor(), "deployed")
+                await give(inventory, device, link, intent)
                 outcome = "is active"
     return {
         "device": device.id,

@@ -12,9 +12,15 @@ from edgeconsole.specs import FleetDevice
 
 def find_device(fleet: Path | None, device_id: str) -> tuple[FleetDevice, str]:
     """Return a device of the fleet file and its token; raises `ConfigError` or `AuthError`."""
+    inventory, device = find_in_fleet(fleet, device_id)
+    return device, inventory.token(device)
+
+
+def find_in_fleet(fleet: Path | None, device_id: str) -> tuple[Inventory, FleetDevice]:
+    """Return a device and the fleet it is in; raises `ConfigError`."""
     inventory = load_inventory(find_fleet_file(fleet))
     (device,) = known_devices(inventory, [device_id])
-    return device, inventory.token(device)
+    return inventory, device
 
 
 def known_devices(inventory: Inventory, names: Sequence[str]) -> list[FleetDevice]:

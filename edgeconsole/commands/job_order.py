@@ -8,45 +8,30 @@ import json
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.folder import device_files
 from edgeconsole.durations import parse_duration
-from edgeconsole.errors import ErrorCode, ProtocolError, RequestError
-from edgeconsole.fleet import jobs
-from edgeconsole.fleet.actor import actor
+from edgeconsole.errors import ErrorCode, RequestError
+from edgeconsole.fleet import jobs, models
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.tasks import OptimizeTask
 from edgeconsole.optimization_options import Asked
-from edgeconsole.protocol.control import ListModels, ModelsReply, Optimize, StoredModel
+from edgeconsole.protocol.control import StoredModel
 from edgeconsole.text import printable
 
 
-async def wanted(link: ControlLink, what: str, asked: Asked, bundle: Bundle | None) -> Optimize:
-    """Return the order for what was named: a bundle, a stored one's key, or a model.
+async def wanted(link: ControlLink, what: str, asked: Asked, bundle: Bundle | None) -> OptimizeTask:
+    """Return the task for what was named: a bundle, a stored one's key, or a model.
 
     Raises `RequestError` for a key that the device does not have.
     """
-    model, digest = "", ""
     if bundle is not None:
-        digest = bundle.digest
-    elif "/" in what:
-        digest = _find(await _stored(link), what).digest
-    else:
-        model = what
-    return Optimize(
-        id=link.next_id(),
-        actor=actor(),
-        model=model,
-        digest=digest,
-        level=asked.level,
-        objective=asked.objective,
-        max_drop=asked.constraints.max_drop,
-        max_p99_ms=asked.constraints.max_p99_ms,
-        max_memory_bytes=asked.constraints.max_memory_bytes,
-        max_size_bytes=asked.constraints.max_size_bytes,
-        budget_s=asked.budget_s,
-    )
+        return OptimizeTask(bundle.manifest.key, asked, bundle.digest)
+    if "/" in what:
+        return OptimizeTask(what, asked, _find(await models.stored(link), what).digest)
+    return OptimizeTask(what, asked)
 
 
 async def print_plan(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> int:
     """Say what would be done; raises `RequestError` where it would be refused."""
-    stored = await _stored(link)
+    stored = await models.stored(link)
     live = [each for each in await jobs.list_jobs(link) if not each.state.final]
     sent = 0
     if bundle is not None:
@@ -55,7 +40,7 @@ async def print_plan(link: ControlLink, options: argparse.Namespace, bundle: Bun
             sent = sum(file.size for file in device_files(bundle.manifest))
     else:
         found = _find(stored, options.what)
-        key, digest = f"{found.model}/{found.version}/{found.variant}", found.digest
+        key, digest = found.key, found.digest
     if options.json:
         plan = {
             "device": options.device,
@@ -90,10 +75,3 @@ def _find(stored: tuple[StoredModel, ...], name: str) -> StoredModel:
         f"the device has no {name!r}" + ("" if "/" in name else " that answers"),
         hint="`edgeconsole models DEVICE` says what it has; a bundle is named by its folder",
     )
-
-
-async def _stored(link: ControlLink) -> tuple[StoredModel, ...]:
-    reply = await link.ask(ListModels(link.next_id()))
-    if not isinstance(reply, ModelsReply):
-        raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
-    return reply.models

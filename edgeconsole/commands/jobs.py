@@ -11,16 +11,20 @@ import json
 import sys
 from collections.abc import Sequence
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 
-from edgeconsole.commands.devices import find_device, known_devices
+from edgeconsole.commands.devices import find_device, find_in_fleet, known_devices
+from edgeconsole.commands.giving import give
 from edgeconsole.commands.job_lines import found_lines, job_lines
 from edgeconsole.errors import ConfigError, EdgeConsoleError
 from edgeconsole.fleet import jobs
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.inventory import Inventory, find_fleet_file, load_inventory
+from edgeconsole.fleet.orders import Intent
+from edgeconsole.fleet.tasks import CancelTask
 from edgeconsole.protocol.jobs import Job
 from edgeconsole.specs import FleetDevice
 from edgeconsole.text import printable
@@ -86,10 +90,11 @@ async def _report(options: argparse.Namespace, device_id: str, job_id: str) -> i
 
 
 async def _cancel(options: argparse.Namespace, device_id: str, job_id: str) -> int:
-    device, token = find_device(options.fleet, device_id)
-    async with ControlLink(device.url, token) as link:
+    inventory, device = find_in_fleet(options.fleet, device_id)
+    intent = Intent.of(CancelTask(job_id), uuid4().hex, actor())
+    async with ControlLink(device.url, inventory.token(device)) as link:
         await link.hello()
-        said = await jobs.cancel(link, job_id, actor())
+        said = await give(inventory, device, link, intent)
     print(json.dumps({"done": said}) if options.json else printable(said))
     return 0
 

@@ -11,19 +11,19 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
 import msgspec
 
 from edgeconsole.commands.devices import known_devices
+from edgeconsole.commands.giving import EXIT_WAITING, settled, waits
 from edgeconsole.durations import duration_text
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet import database
 from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.blast import lacks
-from edgeconsole.fleet.control import REPLY_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.dispatch import Courier
 from edgeconsole.fleet.inventory import Inventory, find_fleet_file, load_inventory
 from edgeconsole.fleet.order_book import OrderBook
@@ -32,10 +32,8 @@ from edgeconsole.fleet.orders import (
     NO_REASON,
     QUEUE_S,
     Intent,
-    Order,
     OrderKind,
     Outcome,
-    Standing,
     line_of,
     parse_hold,
     parse_queue,
@@ -45,9 +43,7 @@ from edgeconsole.specs import FleetDevice
 from edgeconsole.text import printable
 
 _AT_ONCE: Final = 32
-_LOOK_S: Final = 0.1
 _EXIT_REFUSED: Final = 1
-_EXIT_WAITING: Final = 3
 _TEXTS: Final = {
     "failsafe": "let devices give their declared static answers",
     "fallback": "let the fallback model answer on devices",
@@ -153,7 +149,7 @@ async def _plan(
                 status = await link.ask(GetStatus(link.next_id()))
         except EdgeConsoleError as error:
             order = intent.order(device.id, device.url, time.time())
-            return Report(device.id, _WOULD_WAIT, _waits(order, error))
+            return Report(device.id, _WOULD_WAIT, waits(order, error))
         sample = status.sample if isinstance(status, StatusReply) else None
         missing = "; ".join(lacks(intent.kind, intent.model, sample))
         return Report(device.id, "would be sent", f"it has none for {missing}" if missing else "")
@@ -180,23 +176,12 @@ async def _order(
                 await courier.deliver(device.id, link)
         except EdgeConsoleError as error:
             trouble = error
-        standing = await _settled(courier.book, order)
+        standing = await settled(courier.book, order)
         if standing.outcome.final or trouble is None:
             return Report(device.id, standing.outcome.value, standing.detail)
-        return Report(device.id, standing.outcome.value, _waits(order, trouble))
+        return Report(device.id, standing.outcome.value, waits(order, trouble))
 
     return await _each(send, devices)
-
-
-async def _settled(book: OrderBook, order: Order) -> Standing:
-    """Return how an order stands; what another program is sending just now is waited for."""
-    until_s = time.monotonic() + REPLY_TIMEOUT_S
-    while True:
-        found = await asyncio.to_thread(book.standings, order.command_id)
-        standing = next(each for each in found if each.order.device_id == order.device_id)
-        if standing.outcome is not Outcome.SENT or time.monotonic() > until_s:
-            return standing
-        await asyncio.sleep(_LOOK_S)
 
 
 async def _each(
@@ -211,14 +196,8 @@ async def _each(
     return await asyncio.gather(*(one(device) for device in devices))
 
 
-def _waits(order: Order, error: EdgeConsoleError) -> str:
-    until = datetime.fromtimestamp(order.send_before_unix_s).astimezone()
-    how = "the next console or verb that reaches it sends it"
-    return f"{error.message}; {how}, until {until:%H:%M:%S}"
-
-
 def _exit_code(outcomes: Sequence[str]) -> int:
     if any(each in (Outcome.REFUSED, Outcome.EXPIRED) for each in outcomes):
         return _EXIT_REFUSED
     waiting = (Outcome.QUEUED, Outcome.SENT, _WOULD_WAIT)
-    return _EXIT_WAITING if any(each in waiting for each in outcomes) else 0
+    return EXIT_WAITING if any(each in waiting for each in outcomes) else 0

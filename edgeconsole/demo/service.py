@@ -10,6 +10,7 @@ import msgspec
 from edgeconsole.demo.fleet import DEVICES, DemoFleet
 from edgeconsole.demo.traffic import DemoTraffic, Score
 from edgeconsole.fleet.job_desk import JobDesk
+from edgeconsole.fleet.model_desk import ModelDesk
 from edgeconsole.fleet.service import FleetService
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.specs import AgentState
@@ -78,6 +79,11 @@ class DemoService:
     def jobs(self) -> JobDesk:
         """Return who knows the optimisation jobs of the demo's devices."""
         return self.service.jobs
+
+    @property
+    def models(self) -> ModelDesk:
+        """Return who knows the models of the demo's devices."""
+        return self.service.models
 
     async def start(self) -> None:
         """Start the agents, follow them, and send them images; raises as their parts do."""

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from edgeconsole.errors import ErrorCode, LinkError, ProtocolError, RequestError
+from edgeconsole.fleet.tasks import LOAD_REPLY_S, REPLY_S
 from edgeconsole.protocol.control import (
     CONTROL_PATH,
     MAX_REPLY_BYTES,
@@ -27,9 +28,8 @@ from edgeconsole.protocol.control import (
 )
 from edgeconsole.transport import open_connection
 
-REPLY_TIMEOUT_S: Final = 10.0
-LOAD_TIMEOUT_S: Final = 75.0
-"""For commands that start a worker; above the agent's own limit for that."""
+REPLY_TIMEOUT_S: Final = REPLY_S
+LOAD_TIMEOUT_S: Final = LOAD_REPLY_S
 
 Push = SamplePush | EventPush
 

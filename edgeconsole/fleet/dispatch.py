@@ -17,8 +17,9 @@ from edgeconsole.errors import ErrorCode, LinkError, RequestError, StoreError
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import OrderBook
-from edgeconsole.fleet.orders import Order, Outcome, Standing
-from edgeconsole.protocol.control import Done
+from edgeconsole.fleet.orders import Lane, Order, Outcome, Standing
+from edgeconsole.fleet.tasks import OptimizeTask
+from edgeconsole.protocol.control import Done, OptimizeReply
 
 _log = logging.getLogger("edgeconsole.fleet")
 
@@ -28,6 +29,8 @@ PAUSE_S: Final = 10.0
 """How long a device that could not take an order is left alone, unless it connects anew."""
 _LATER: Final = (ErrorCode.SHUTTING_DOWN, ErrorCode.NOT_READY)
 """Refusals that pass by themselves: the order waits on."""
+_Way = tuple[str, Lane]
+"""A device and a lane to it."""
 
 
 class Courier:
@@ -38,18 +41,23 @@ class Courier:
         self.owner = uuid4().hex
         self.wall_clock = wall_clock
 
-    async def deliver(self, device_id: str, link: ControlLink) -> int:
-        """Send all that waits for the device, oldest first; returns how many orders that were.
+    async def deliver(self, device_id: str, link: ControlLink, *lanes: Lane) -> int:
+        """Send what waits for the device, oldest first; returns how many orders that were.
+
+        Of all lanes, one after the other, unless some are named.
 
         Raises:
             LinkError: the connection broke, or the device cannot take orders now; the order that
                 was on its way waits again.
             StoreError: the book refused.
         """
+        return sum([await self._deliver(device_id, link, lane) for lane in lanes or Lane])
+
+    async def _deliver(self, device_id: str, link: ControlLink, lane: Lane) -> int:
         count = 0
         while True:
             order = await asyncio.to_thread(
-                self.book.claim, device_id, link.url, self.owner, self.wall_clock()
+                self.book.claim, device_id, link.url, self.owner, self.wall_clock(), lane
             )
             if order is None:
                 return count
@@ -61,7 +69,8 @@ class Courier:
 
     async def _send(self, order: Order, link: ControlLink) -> Standing:
         try:
-            reply = await link.ask(order.command(link.next_id(), self.wall_clock()))
+            command = order.command(link.next_id(), self.wall_clock())
+            reply = await link.ask(command, order.reply_s)
         except RequestError as error:
             outcome = Outcome.QUEUED if error.code in _LATER else Outcome.REFUSED
             return Standing(order, outcome, str(error))
@@ -69,6 +78,9 @@ class Courier:
             return Standing(order, Outcome.QUEUED, error.message)
         if isinstance(reply, Done):
             return Standing(order, Outcome.ACKNOWLEDGED, reply.message)
+        if isinstance(reply, OptimizeReply) and isinstance(order.task, OptimizeTask):
+            ahead = f", {reply.ahead} before it" if reply.ahead else ""
+            return Standing(order, Outcome.ACKNOWLEDGED, f"job {reply.job_id} is queued{ahead}")
         return Standing(order, Outcome.REFUSED, f"it answered with {type(reply).__name__}")
 
 
@@ -87,8 +99,8 @@ class Dispatcher:
         self._links = links
         self._tell = tell
         self._clock = clock
-        self._busy: set[str] = set()
-        self._not_before: dict[str, float] = {}
+        self._busy: set[_Way] = set()
+        self._not_before: dict[_Way, float] = {}
         self._told: dict[str, tuple[Standing, ...]] = {}
         self._kicked = asyncio.Event()
         self.problem = ""
@@ -100,7 +112,8 @@ class Dispatcher:
         self._kicked.set()
 
     def _reached(self, device_id: str) -> None:
-        self._not_before.pop(device_id, None)
+        for lane in Lane:
+            self._not_before.pop((device_id, lane), None)
         self.kick()
 
     async def run(self) -> None:
@@ -110,19 +123,21 @@ class Dispatcher:
                 self._kicked.clear()
                 for device_id in await self.look():
                     link = self._links.get(device_id)
-                    if link is not None and self._may_go(device_id):
-                        self._busy.add(device_id)
-                        visit = self._visit(device_id, link)
-                        couriers.create_task(visit, name=f"orders {device_id}")
+                    lanes = {each.order.kind.lane for each in self._told[device_id]}
+                    for way in [(device_id, lane) for lane in lanes]:
+                        if link is not None and self._may_go(way):
+                            self._busy.add(way)
+                            visit = self._visit(way, link)
+                            couriers.create_task(visit, name=f"orders {device_id}")
                 try:
                     async with asyncio.timeout(LOOK_S):
                         await self._kicked.wait()
                 except TimeoutError:
                     continue
 
-    def _may_go(self, device_id: str) -> bool:
-        early = self._clock() < self._not_before.get(device_id, 0.0)
-        return device_id not in self._busy and not early
+    def _may_go(self, way: _Way) -> bool:
+        early = self._clock() < self._not_before.get(way, 0.0)
+        return way not in self._busy and not early
 
     async def look(self) -> list[str]:
         """Drop what expired, tell what waits, and return the devices that something waits for."""
@@ -144,20 +159,20 @@ class Dispatcher:
         self._told = by_device
         return list(by_device)
 
-    async def _visit(self, device_id: str, link: ControlLink) -> None:
+    async def _visit(self, way: _Way, link: ControlLink) -> None:
         try:
             # What another program has claimed is looked at again in a while, not at once.
-            if await self._courier.deliver(device_id, link):
+            if await self._courier.deliver(way[0], link, way[1]):
                 self.kick()
         except LinkError:
             # The order waits again, with the reason; a link that opens anew ends the pause.
-            self._not_before[device_id] = self._clock() + PAUSE_S
+            self._not_before[way] = self._clock() + PAUSE_S
         except StoreError as error:
             self.problem = error.message
-            self._not_before[device_id] = self._clock() + PAUSE_S
+            self._not_before[way] = self._clock() + PAUSE_S
         except Exception:  # noqa: BLE001
             # One device's oddity must not keep orders from the others.
-            _log.exception("orders for %s could not be delivered", device_id)
-            self._not_before[device_id] = self._clock() + PAUSE_S
+            _log.exception("orders for %s could not be delivered", way[0])
+            self._not_before[way] = self._clock() + PAUSE_S
         finally:
-            self._busy.discard(device_id)
+            self._busy.discard(way)

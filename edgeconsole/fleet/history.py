@@ -1,6 +1,6 @@
 """What the console remembers: samples, events, transitions in SQLite, written in batches by one writer.
 
-One commit every half second: a console that is killed loses at most the last second, and
+One commit a second: a console that is killed fetches again what it had not written, and
 reading never waits for writing.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,38 +19,52 @@ import aiosqlite
 import msgspec
 
 from edgeconsole.errors import StoreError
+from edgeconsole.fleet import late, rows, upkeep
 from edgeconsole.fleet.database import BUSY_S, make
-from edgeconsole.fleet.store import Point, representative
+from edgeconsole.fleet.minutes import Closed, OpenMinutes
+from edgeconsole.fleet.store import Point
 from edgeconsole.protocol.failsafe import Transition
+from edgeconsole.protocol.figures import figures_of
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
+from edgeconsole.specs import RetentionConfig
 
-FLUSH_S: Final = 0.5
-KEEP_S: Final = 30 * 86400.0
-"""Raw samples, events and transitions older than 30 days are removed; the audit never is."""
+FLUSH_S: Final = 1.0
 _PRUNE_EVERY_S: Final = 3600.0
 MAX_WAITING: Final = 100_000
 """Overflow rule while the disk refuses: the oldest rows are dropped, and counted."""
-_INSERT_SAMPLE: Final = (
-    "INSERT OR IGNORE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
-_INSERT_EVENT: Final = "INSERT OR IGNORE INTO event VALUES (?,?,?,?,?,?,?)"
-_INSERT_TRANSITION: Final = "INSERT OR IGNORE INTO transition VALUES (?,?,?,?,?,?)"
-
-Row = tuple[str | int | float | None, ...]
+MINUTES_S: Final = 5.0
+UPKEEP_S: Final = 20.0
+_BREATH_S: Final = 0.05
+"""Between two pieces of upkeep: whoever else writes comes first."""
 
 
 class History:
     """The history database. `add_*` only queue; `run` writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep: RetentionConfig = RetentionConfig(),  # noqa: B008 - it is frozen
+        fleet: str = "",
+        device_ids: Collection[str] = (),
+    ) -> None:
+        """Make it; `fleet` and its devices are those of the fleet's line."""
         self.path = path
         self.problem = ""
         """Why nothing is written at the moment; empty while all is well."""
+        self.upkeep_problem = ""
+        """Why rollups or removals are behind; empty while all is well."""
         self.dropped = 0
-        self._samples: deque[Row] = deque(maxlen=MAX_WAITING)
-        self._events: deque[Row] = deque(maxlen=MAX_WAITING)
-        self._transitions: deque[Row] = deque(maxlen=MAX_WAITING)
+        self._keep = keep
+        self._fleet = fleet
+        self._device_ids = tuple(device_ids)
+        self._minutes = OpenMinutes()
+        self._closed: deque[Closed] = deque(maxlen=MAX_WAITING)
+        self._samples: deque[rows.Row] = deque(maxlen=MAX_WAITING)
+        self._events: deque[rows.Row] = deque(maxlen=MAX_WAITING)
+        self._transitions: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._database: aiosqlite.Connection | None = None
+        self._flushing = asyncio.Lock()
 
     async def open(self) -> None:
         """Open or create the database.
@@ -76,58 +90,81 @@ class History:
     def add_sample(self, device_id: str, sample: DeviceSample) -> None:
         """Queue a sample for writing."""
         self.dropped += len(self._samples) == MAX_WAITING
-        self._samples.append(_sample_row(device_id, sample))
+        figures = figures_of(sample)
+        self._samples.append(rows.sample_row(device_id, sample.boot_id, figures))
+        closed = self._minutes.add(device_id, sample.boot_id, figures)
+        if closed is not None:
+            self._closed.append(closed)
 
     def add_event(self, device_id: str, event: DeviceEvent) -> None:
         """Queue an event for writing."""
         self.dropped += len(self._events) == MAX_WAITING
-        self._events.append(
-            (
-                device_id,
-                event.boot_id,
-                event.seq,
-                event.time_unix_s,
-                event.severity.value,
-                event.kind,
-                event.message,
-            )
-        )
-        if event.transition is not None:
+        self._events.append(rows.event_row(device_id, event))
+        moved = rows.transition_row(device_id, event)
+        if moved is not None:
             self.dropped += len(self._transitions) == MAX_WAITING
-            self._transitions.append(
-                (
-                    device_id,
-                    event.boot_id,
-                    event.seq,
-                    event.transition.time_unix_s,
-                    event.transition.model,
-                    msgspec.json.encode(event.transition).decode(),
-                )
-            )
+            self._transitions.append(moved)
 
     async def run(self) -> None:
-        """Write for ever, every half second; what the disk refuses is tried again."""
-        pruned_s = float("-inf")
+        """Write for ever, every second; what the disk refuses is tried again."""
         while True:
             await asyncio.sleep(FLUSH_S)
             await self.flush()
-            if time.monotonic() - pruned_s > _PRUNE_EVERY_S:
-                pruned_s = time.monotonic()
-                await self._prune()
+
+    async def keep_up(self) -> None:
+        """Sum up minutes, hours and the fleet, and remove what is too old, for ever."""
+        pruned_s = summed_s = float("-inf")
+        while True:
+            await asyncio.sleep(MINUTES_S)
+            now_s = time.monotonic()
+            try:
+                await self.write_minutes()
+                if now_s - summed_s > UPKEEP_S:
+                    await self.sum_up()
+                    summed_s = now_s
+                if now_s - pruned_s > _PRUNE_EVERY_S:
+                    await self._repeat(upkeep.prune, self.path, self._keep, time.time())
+                    pruned_s = now_s
+                self.upkeep_problem = ""
+            except StoreError as error:
+                self.upkeep_problem = error.message
+
+    async def write_minutes(self) -> None:
+        """Write the minutes that are over; raises `StoreError`, and then they wait."""
+        self._closed.extend(self._minutes.close_before(time.time() - upkeep.SETTLE_S))
+        closed = list(self._closed)
+        if closed:
+            await self.flush()
+            await asyncio.to_thread(late.write_closed, self.path, closed)
+            for _ in closed:
+                self._closed.popleft()
+
+    async def sum_up(self) -> None:
+        """Make hours and the fleet's line of the minutes that changed; raises `StoreError`."""
+        await self._repeat(upkeep.count_old_samples, self.path)
+        await self._repeat(upkeep.sum_up, self.path, self._fleet, self._device_ids, time.time())
+
+    async def _repeat(self, piece: Callable[..., bool], *arguments: object) -> None:
+        while await asyncio.to_thread(piece, *arguments):  # noqa: ASYNC110 - a breath, no wait
+            await asyncio.sleep(_BREATH_S)
 
     async def flush(self) -> None:
         """Write what waits in one transaction; on failure it keeps waiting and `problem` says why."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         waiting = (
-            (_INSERT_SAMPLE, self._samples, list(self._samples)),
-            (_INSERT_EVENT, self._events, list(self._events)),
-            (_INSERT_TRANSITION, self._transitions, list(self._transitions)),
+            (rows.INSERT_SAMPLE, self._samples, list(self._samples)),
+            (rows.INSERT_EVENT, self._events, list(self._events)),
+            (rows.INSERT_TRANSITION, self._transitions, list(self._transitions)),
         )
-        if not any(rows for _, _, rows in waiting):
+        if not any(each for _, _, each in waiting):
             return
         database = self._open_database()
         try:
-            for insert, _, rows in waiting:
-                await database.executemany(insert, rows)
+            for insert, _, each in waiting:
+                await database.executemany(insert, each)
             await database.commit()
         except (sqlite3.Error, OverflowError) as error:
             self.problem = f"{self.path}: {error}"
@@ -135,8 +172,8 @@ class History:
                 await database.rollback()
             return
         self.problem = ""
-        for _, queue, rows in waiting:
-            for _ in rows:
+        for _, queue, each in waiting:
+            for _ in each:
                 queue.popleft()
 
     async def close(self) -> None:
@@ -168,8 +205,8 @@ class History:
         )
         window = (device_id, now_unix_s - seconds, now_unix_s)
         async with self._open_database().execute(query, window) as cursor:
-            rows: Iterable[sqlite3.Row] = await cursor.fetchall()
-        return [Point(now_s - (now_unix_s - row[0]), *row[1:]) for row in rows]
+            found: Iterable[sqlite3.Row] = await cursor.fetchall()
+        return [Point(now_s - (now_unix_s - row[0]), *row[1:]) for row in found]
 
     async def recent_events(self, device_id: str, limit: int) -> list[DeviceEvent]:
         """Return a device's latest events, oldest first."""
@@ -179,7 +216,7 @@ class History:
             "WHERE event.device_id = ? ORDER BY event.time_unix_s DESC, event.seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, limit)) as cursor:
-            rows = list(await cursor.fetchall())
+            found = list(await cursor.fetchall())
         return [
             DeviceEvent(
                 row[0],
@@ -191,7 +228,7 @@ class History:
                 row[6],
                 _transition(row[7]),
             )
-            for row in reversed(rows)
+            for row in reversed(found)
         ]
 
     async def transitions(self, device_id: str, model: str, limit: int) -> list[Transition]:
@@ -203,21 +240,6 @@ class History:
         async with self._open_database().execute(query, (device_id, model, limit)) as cursor:
             found = [_transition(row[0]) for row in await cursor.fetchall()]
         return [each for each in found if each is not None]
-
-    async def _prune(self) -> None:
-        before = time.time() - KEEP_S
-        database = self._open_database()
-        try:
-            for table in ("sample", "event", "transition"):
-                await database.execute(
-                    f"DELETE FROM {table} WHERE time_unix_s < ?",  # noqa: S608
-                    (before,),
-                )
-            await database.commit()
-        except sqlite3.Error as error:
-            self.problem = f"{self.path}: {error}"
-            with contextlib.suppress(sqlite3.Error):
-                await database.rollback()
 
     def _open_database(self) -> aiosqlite.Connection:
         if self._database is None:
@@ -231,34 +253,3 @@ def _transition(detail: str | None) -> Transition | None:
         return None if detail is None else msgspec.json.decode(detail, type=Transition)
     except msgspec.MsgspecError:
         return None
-
-
-def _sample_row(device_id: str, sample: DeviceSample) -> Row:
-    model = representative(sample)
-    models = sample.models
-    return (
-        device_id,
-        sample.time_unix_s,
-        sample.boot_id,
-        sample.seq,
-        sample.state.value,
-        model.model if model else None,
-        model.version if model else None,
-        model.variant if model else None,
-        model.deadline_ms if model else None,
-        model.p50_ms if model else None,
-        model.p95_ms if model else None,
-        model.p99_ms if model else None,
-        sum(each.rate_per_s for each in models),
-        sum(each.requests_total for each in models),
-        sum(each.answered_total for each in models),
-        sum(each.refused_total for each in models),
-        sum(each.failed_total for each in models),
-        sum(each.late_total for each in models),
-        sample.temp_c.value,
-        sample.temp_c.quality.value,
-        sample.power_w.value,
-        sample.power_w.quality.value,
-        sample.cpu_percent,
-        sample.memory_percent,
-    )

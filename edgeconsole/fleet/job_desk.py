@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
-from edgeconsole.errors import EdgeConsoleError, LinkError, ProtocolError
+from edgeconsole.errors import ProtocolError
 from edgeconsole.fleet import jobs
-from edgeconsole.fleet.actor import actor
-from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.asking import Question
+from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.findings import FindingsDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore
-from edgeconsole.protocol.control import ActivateModel, Done
-from edgeconsole.protocol.jobs import Job, JobBundle, JobState
+from edgeconsole.protocol.jobs import Job, JobState
 from edgeconsole.protocol.optimization import OptimizationReport
-
-_AT_ONCE: Final = 32
-_WAIT_S: Final = 3.0
-"""A device that hangs must not hold back what the others say for longer."""
-_MOST_SPEEDUPS: Final = 4096
 
 
 class DeviceJobs(msgspec.Struct, frozen=True):
@@ -40,26 +33,22 @@ class DeviceJobs(msgspec.Struct, frozen=True):
 
 
 class JobDesk:
-    """Asks devices for their jobs over the links that are open, and keeps what they said last."""
+    """Asks devices for their jobs over the links that are open."""
 
     def __init__(
-        self, links: OpenLinks, store: FleetStore, wall_clock: Callable[[], float] = time.time
+        self,
+        links: OpenLinks,
+        store: FleetStore,
+        findings: FindingsDesk,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._links = links
-        self._store = store
+        self._findings = findings
         self._wall_clock = wall_clock
-        self._known: dict[str, DeviceJobs] = {}
-        self._speedups: dict[tuple[str, str, float | None], float | None] = {}
+        self._question = Question(links, store, DeviceJobs, self._ask)
 
     async def look(self, device_ids: Sequence[str]) -> list[DeviceJobs]:
         """Ask devices at once; of one that does not answer, return what it said last and why."""
-        room = asyncio.Semaphore(_AT_ONCE)
-
-        async def ask(device_id: str) -> DeviceJobs:
-            async with room:
-                return await self._ask(device_id)
-
-        return list(await asyncio.gather(*(ask(each) for each in device_ids)))
+        return await self._question.ask(device_ids)
 
     async def report(self, device_id: str, job_id: str) -> tuple[Job, OptimizationReport | None]:
         """Return a job and, if it has one, its report.
@@ -69,7 +58,7 @@ class JobDesk:
             LinkError: the device cannot be asked.
             ProtocolError: it answered with something else.
         """
-        link = self._link(device_id)
+        link = self._question.link(device_id)
         found = await jobs.list_jobs(link, job_id)
         if not found:
             raise ProtocolError(f"{device_id} said nothing of {job_id}")
@@ -77,65 +66,8 @@ class JobDesk:
             return found[0], None
         return await jobs.fetch_report(link, job_id)
 
-    async def cancel(self, device_id: str, job_id: str) -> str:
-        """End a job; returns the device's sentence, and raises as `report` does."""
-        return await jobs.cancel(self._link(device_id), job_id, actor())
-
-    async def activate(self, device_id: str, bundle: JobBundle) -> str:
-        """Let a bundle answer to its name; returns the device's sentence, raises as `report` does.
-
-        The digest names it, so that it is the one the job made, whatever was stored since.
-        """
-        link = self._link(device_id)
-        command = ActivateModel(link.next_id(), bundle.model, digest=bundle.digest)
-        reply = await link.ask(command, LOAD_TIMEOUT_S)
-        if not isinstance(reply, Done):
-            raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
-        return reply.message
-
-    def _link(self, device_id: str) -> ControlLink:
-        link = self._links.get(device_id)
-        if link is None:
-            raise LinkError(f"{device_id}: {self._why_not(device_id)}")
-        return link
-
-    def _why_not(self, device_id: str) -> str:
-        view = self._store.device(device_id)
-        return (view.link_reason if view is not None else "") or "it is not connected"
-
-    async def _ask(self, device_id: str) -> DeviceJobs:
-        before = self._known.get(device_id, DeviceJobs(device_id))
-        link = self._links.get(device_id)
-        if link is None:
-            return msgspec.structs.replace(before, note=self._why_not(device_id))
-        try:
-            async with asyncio.timeout(_WAIT_S):
-                found = await jobs.list_jobs(link)
-                speedups = await self._ask_speedups(device_id, link, found)
-        except TimeoutError:
-            return msgspec.structs.replace(before, note="it does not answer")
-        except EdgeConsoleError as error:
-            return msgspec.structs.replace(before, note=error.message)
-        said = DeviceJobs(device_id, found, speedups, self._wall_clock())
-        self._known[device_id] = said
-        return said
-
-    async def _ask_speedups(
-        self, device_id: str, link: ControlLink, found: Sequence[Job]
-    ) -> dict[str, float]:
-        """Return the speed-ups of what is recommended: only reports have them, and they stay."""
-        speedups: dict[str, float] = {}
-        for job in found:
-            if job.state is not JobState.DONE or not job.variant:
-                continue
-            key = (device_id, job.job_id, job.ended_unix_s)
-            if key not in self._speedups:
-                _, report = await jobs.fetch_report(link, job.job_id)
-                best = next((each for each in report.variants if each.name == job.variant), None)
-                if len(self._speedups) >= _MOST_SPEEDUPS:
-                    self._speedups.clear()
-                self._speedups[key] = best.speedup if best is not None else None
-            speedup = self._speedups[key]
-            if speedup is not None:
-                speedups[job.job_id] = speedup
-        return speedups
+    async def _ask(self, device_id: str, link: ControlLink) -> DeviceJobs:
+        found = await jobs.list_jobs(link)
+        findings = await self._findings.of(device_id, link, found)
+        speedups = {each.job_id: each.speedup for each in findings if each.speedup is not None}
+        return DeviceJobs(device_id, found, speedups, self._wall_clock())

@@ -9,14 +9,10 @@ from typing import Final
 from edgeconsole.errors import ProtocolError
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.protocol.control import (
-    CancelJob,
-    Done,
     JobReport,
     JobReportReply,
     JobsReply,
     ListJobs,
-    Optimize,
-    OptimizeReply,
     Reply,
 )
 from edgeconsole.protocol.jobs import Job
@@ -28,20 +24,20 @@ _LOOK_S: Final = 0.5
 # `ProtocolError` for one of another kind.
 
 
-async def order(link: ControlLink, wanted: Optimize) -> OptimizeReply:
-    """Queue a job."""
-    reply = await link.ask(wanted)
-    if not isinstance(reply, OptimizeReply):
-        raise _strange(link, reply)
-    return reply
-
-
 async def list_jobs(link: ControlLink, job_id: str = "") -> tuple[Job, ...]:
     """Return one job, or all: running, queued, finished."""
     reply = await link.ask(ListJobs(link.next_id(), job_id))
     if not isinstance(reply, JobsReply):
         raise _strange(link, reply)
     return reply.jobs
+
+
+async def ordered_as(link: ControlLink, command_id: str) -> Job:
+    """Return the job that a command queued."""
+    for job in await list_jobs(link):
+        if job.command_id == command_id:
+            return job
+    raise ProtocolError(f"{link.url} took the order and has no job for it")
 
 
 async def follow(link: ControlLink, job_id: str, tell: Callable[[Job], None]) -> Job:
@@ -60,14 +56,6 @@ async def fetch_report(link: ControlLink, job_id: str) -> tuple[Job, Optimizatio
     if not isinstance(reply, JobReportReply):
         raise _strange(link, reply)
     return reply.job, reply.report
-
-
-async def cancel(link: ControlLink, job_id: str, actor: str) -> str:
-    """End a job; returns the device's sentence."""
-    reply = await link.ask(CancelJob(link.next_id(), job_id, actor))
-    if not isinstance(reply, Done):
-        raise _strange(link, reply)
-    return reply.message
 
 
 def _strange(link: ControlLink, reply: Reply) -> ProtocolError:

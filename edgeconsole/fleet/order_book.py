@@ -11,7 +11,7 @@ Times are those of the wall clock, since programs and days lie between them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +19,21 @@ import msgspec
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.database import reading, transaction
-from edgeconsole.fleet.orders import Order, Outcome, Standing
+from edgeconsole.fleet.orders import Lane, Order, Outcome, Standing
+from edgeconsole.fleet.tasks import REPLY_S
 
 LEASE_S: Final = 20.0
-"""How long a claim holds; above what a device may take to reply."""
+"""How long a claim holds for an order that is replied to at once."""
 _ORDER: Final = (
     "command_id, device_id, url, kind, model, reason, actor, issued_unix_s, hold_s, "
-    "send_before_unix_s"
+    "send_before_unix_s, task"
 )
+_FIELDS: Final = len(Order.__struct_fields__)
+
+
+def lease_s(order: Order) -> float:
+    """Return how long a claim on an order holds: longer than the device may take to reply."""
+    return LEASE_S - REPLY_S + order.reply_s
 
 
 class AuditRow(msgspec.Struct, frozen=True):
@@ -67,25 +74,30 @@ class OrderBook:
                 if added.rowcount:
                     _note(database, Standing(order, Outcome.QUEUED), now_unix_s)
 
-    def claim(self, device_id: str, url: str, owner: str, now_unix_s: float) -> Order | None:
-        """Take the device's oldest order for sending; `None`: there is none, or another has it.
+    def claim(
+        self, device_id: str, url: str, owner: str, now_unix_s: float, lane: Lane = Lane.LADDER
+    ) -> Order | None:
+        """Take the oldest order of a device's lane; `None`: there is none, or another has it.
 
-        Orders of a device go out one after the other, in the order they were given.
+        Orders of a lane go out one after the other, in the order they were given.
         """
         with transaction(self.path) as database:
-            found = database.execute(
+            rows = database.execute(
                 f"SELECT {_ORDER}, state, lease_until_unix_s FROM device_order "  # noqa: S608
                 "WHERE state IN ('queued', 'sent') AND device_id = ? AND url = ? "
-                "AND send_before_unix_s > ? ORDER BY place LIMIT 1",
+                "AND send_before_unix_s > ? ORDER BY place",
                 (device_id, url, now_unix_s),
-            ).fetchone()
+            )
+            orders = ((_order(row[:_FIELDS]), *row[_FIELDS:]) for row in rows)
+            found = next((each for each in orders if each[0].kind.lane is lane), None)
             if found is None:
                 return None
-            order, lease_until_unix_s = _order(found[:10]), found[11]
+            order: Order = found[0]
+            state, lease_until_unix_s = found[1:]
             # One that ends later than any lease can was made by a clock that was ahead. Twice the
             # lease, since who waited for the database may be a little behind who had it.
-            held = now_unix_s < lease_until_unix_s <= now_unix_s + 2 * LEASE_S
-            if found[10] == Outcome.SENT and held:
+            held = now_unix_s < lease_until_unix_s <= now_unix_s + 2 * lease_s(order)
+            if state == Outcome.SENT and held:
                 return None
             _move(database, Standing(order, Outcome.SENT), now_unix_s, owner=owner)
             return order
@@ -117,12 +129,12 @@ class OrderBook:
             for row in rows:
                 detail = (
                     "the device was not reached in time"
-                    if row[10] == Outcome.QUEUED
+                    if row[_FIELDS] == Outcome.QUEUED
                     else "it was sent and no reply came: whether it arrived is unknown"
                 )
-                dropped = Standing(_order(row[:10]), Outcome.EXPIRED, detail)
+                dropped = Standing(_order(row[:_FIELDS]), Outcome.EXPIRED, detail)
                 _move(database, dropped, now_unix_s)
-            return [_order(row[:10]) for row in rows]
+            return [_order(row[:_FIELDS]) for row in rows]
 
     def waiting(self) -> list[Standing]:
         """Return the orders that are not final, oldest first."""
@@ -150,7 +162,7 @@ class OrderBook:
                 f"WHERE {condition} ORDER BY place",
                 values,
             ).fetchall()
-        return [Standing(_order(row[:10]), Outcome(row[10]), row[11]) for row in rows]
+        return [Standing(_order(row[:_FIELDS]), Outcome(row[-2]), row[-1]) for row in rows]
 
 
 def _move(
@@ -158,7 +170,7 @@ def _move(
 ) -> None:
     """Bring an order to where it stands now, and add a row to the audit."""
     order, outcome = standing.order, standing.outcome
-    lease_until_unix_s = now_unix_s + LEASE_S if outcome is Outcome.SENT else 0.0
+    lease_until_unix_s = now_unix_s + lease_s(order) if outcome is Outcome.SENT else 0.0
     database.execute(
         "UPDATE device_order SET state = ?, detail = ?, owner = ?, lease_until_unix_s = ? "
         "WHERE command_id = ? AND device_id = ?",
@@ -206,13 +218,16 @@ def _row(order: Order) -> tuple[str | float | None, ...]:
         order.issued_unix_s,
         order.hold_s,
         order.send_before_unix_s,
+        "" if order.task is None else msgspec.json.encode(order.task).decode(),
     )
 
 
-def _order(row: Iterable[object]) -> Order:
+def _order(row: Sequence[object]) -> Order:
+    fields = dict(zip(Order.__struct_fields__, row, strict=True))
     try:
-        return msgspec.convert(dict(zip(Order.__struct_fields__, row, strict=True)), type=Order)
-    except msgspec.ValidationError as error:
+        fields["task"] = msgspec.json.decode(str(fields["task"])) if fields["task"] else None
+        return msgspec.convert(fields, type=Order)
+    except msgspec.MsgspecError as error:
         raise StoreError(
             f"an order in the history cannot be read: {error}",
             hint="was it written by a newer EdgeConsole?",

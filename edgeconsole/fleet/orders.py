@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
+from edgeconsole.fleet.tasks import REPLY_S, Sender, Task, TaskCommand
 from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
 from edgeconsole.protocol.control import Force, Release
 from edgeconsole.protocol.failsafe import OverrideKind
@@ -24,6 +25,16 @@ MOST_REASON: Final = 200
 """Characters of a reason that are kept."""
 
 
+class Lane(StrEnum):
+    """Orders of a device go out one after the other within a lane, and no lane waits for the other.
+
+    So nobody's stop waits for a model that is being loaded.
+    """
+
+    LADDER = "ladder"
+    WORK = "work"
+
+
 class OrderKind(StrEnum):
     """What is ordered, in the words it is typed in."""
 
@@ -34,6 +45,16 @@ class OrderKind(StrEnum):
     MAINTENANCE_ON = "maintenance on"
     MAINTENANCE_OFF = "maintenance off"
     RELEASE = "release"
+    OPTIMIZE = "optimize"
+    CANCEL_JOB = "jobs cancel"
+    ACTIVATE = "activate"
+    ROLL_BACK = "rollback"
+    REMOVE = "models remove"
+
+    @property
+    def lane(self) -> Lane:
+        """Return the lane it goes to a device in."""
+        return Lane.LADDER if self in LADDER_KINDS else Lane.WORK
 
     @property
     def forces(self) -> OverrideKind | None:
@@ -46,6 +67,16 @@ class OrderKind(StrEnum):
         return _ENDS.get(self)
 
 
+LADDER_KINDS: Final = (
+    OrderKind.FAILSAFE_ON,
+    OrderKind.FAILSAFE_OFF,
+    OrderKind.FALLBACK_ON,
+    OrderKind.FALLBACK_OFF,
+    OrderKind.MAINTENANCE_ON,
+    OrderKind.MAINTENANCE_OFF,
+    OrderKind.RELEASE,
+)
+"""Those that force a rung or let go of it; the others have a task."""
 _FORCES: Final = {
     OrderKind.FAILSAFE_ON: OverrideKind.FAILSAFE,
     OrderKind.FALLBACK_ON: OverrideKind.FALLBACK,
@@ -92,19 +123,30 @@ class Order(msgspec.Struct, frozen=True):
     """How long what is forced lasts, from when it was ordered; `None` for what lets go."""
     send_before_unix_s: float
     """An order that was not delivered by then is dropped."""
+    task: Task | None = None
+    """What is done to models or jobs; `None` for what forces a rung or lets go."""
+
+    @property
+    def reply_s(self) -> float:
+        """Return how long the device may take to reply."""
+        return REPLY_S if self.task is None else self.task.reply_s
 
     @property
     def line(self) -> str:
         """Return it as one types it, behind `:` or `edgeconsole`."""
+        if self.task is not None:
+            return self.task.line(self.device_id)
         return line_of(
             self.kind, [self.device_id], model=self.model, hold_s=self.hold_s, reason=self.reason
         )
 
-    def command(self, message_id: str, now_unix_s: float) -> Force | Release:
+    def command(self, message_id: str, now_unix_s: float) -> Force | Release | TaskCommand:
         """Return the command for the device.
 
         What is forced ends when the operator was told that it would, also if it was sent later.
         """
+        if self.task is not None:
+            return self.task.command(Sender(message_id, self.command_id, self.actor))
         forces = self.kind.forces
         if forces is None:
             return Release(
@@ -134,11 +176,24 @@ class Intent(msgspec.Struct, frozen=True):
     reason: str = NO_REASON
     hold_s: float | None = DEFAULT_HOLD_S
     queue_s: float = QUEUE_S
+    task: Task | None = None
+
+    @classmethod
+    def of(cls, task: Task, command_id: str, actor: str, reason: str = NO_REASON) -> Self:
+        """Return what is wanted where it has a task."""
+        return cls(command_id, OrderKind(task.words), actor, "", reason, None, task=task)
+
+    @property
+    def reply_s(self) -> float:
+        """Return how long a device may take to reply."""
+        return REPLY_S if self.task is None else self.task.reply_s
 
     def order(self, device_id: str, url: str, now_unix_s: float) -> Order:
         """Return the order for one device, as given now."""
         hold_s = None if self.kind.forces is None else self.hold_s or DEFAULT_HOLD_S
         wait_s = self.queue_s if hold_s is None else min(self.queue_s, hold_s)
+        if self.task is not None:
+            wait_s = min(wait_s, self.task.waits_s)
         return Order(
             command_id=self.command_id,
             device_id=device_id,
@@ -150,6 +205,7 @@ class Intent(msgspec.Struct, frozen=True):
             issued_unix_s=now_unix_s,
             hold_s=hold_s,
             send_before_unix_s=now_unix_s + wait_s,
+            task=self.task,
         )
 
 

@@ -13,16 +13,22 @@ from typing import Final, Self
 import msgspec
 
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
+from edgeconsole.fleet.alert_book import AlertBook
+from edgeconsole.fleet.alert_watch import AlertWatch
+from edgeconsole.fleet.backfill import Backfiller
 from edgeconsole.fleet.dispatch import Courier, Dispatcher
 from edgeconsole.fleet.explanation import Explanation
+from edgeconsole.fleet.findings import FindingsDesk
 from edgeconsole.fleet.history import History
 from edgeconsole.fleet.inventory import Inventory
 from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.links import DeviceLink
+from edgeconsole.fleet.look_back import LookBack
+from edgeconsole.fleet.model_desk import ModelDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
 from edgeconsole.fleet.orders import Intent, Standing
-from edgeconsole.fleet.store import HISTORY_SAMPLES, FleetStore
+from edgeconsole.fleet.store import HISTORY_SAMPLES, RECENT_EVENTS, FleetStore
 from edgeconsole.fleet.why import explain_live, explain_past
 
 _EVENTS_TO_RECALL: Final = 50
@@ -34,11 +40,19 @@ class FleetService:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
         self.store = FleetStore(inventory.spec)
-        self.history = History(inventory.history_path)
+        spec = inventory.spec
+        self.history = History(inventory.history_path, spec.retention, spec.name, self.store.ids())
         self.book = OrderBook(inventory.history_path)
         self.links = OpenLinks()
         self.dispatcher = Dispatcher(Courier(self.book), self.links, self.store.set_orders)
-        self.jobs = JobDesk(self.links, self.store)
+        findings = FindingsDesk()
+        self.jobs = JobDesk(self.links, self.store, findings)
+        self.models = ModelDesk(self.links, self.store, findings)
+        self.backfill = Backfiller(inventory.history_path, self.links, self._refill)
+        self.look_back = LookBack(inventory.history_path, self.store)
+        self.alerts = AlertWatch(
+            spec.alerts, self.store, AlertBook(inventory.history_path), self.history
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -55,6 +69,10 @@ class FleetService:
             self.history.problem = f"{self.history.path}: {error}"
         self._tasks = [
             asyncio.create_task(self.history.run(), name="history"),
+            asyncio.create_task(self.history.keep_up(), name="upkeep"),
+            asyncio.create_task(self.look_back.run(), name="look back"),
+            asyncio.create_task(self.alerts.run(), name="alerts"),
+            asyncio.create_task(self.backfill.run(self.store.ids()), name="backfill"),
             asyncio.create_task(self.dispatcher.run(), name="orders"),
         ]
         for device in self.inventory.spec.devices:
@@ -92,7 +110,15 @@ class FleetService:
     @property
     def problem(self) -> str:
         """Why nothing is recorded, or no order goes out, at the moment; empty while all is well."""
-        return self.history.problem or self.dispatcher.problem
+        return (
+            self.history.problem
+            or self.dispatcher.problem
+            or self.backfill.problem
+            or self.history.upkeep_problem
+            or self.look_back.problem
+            or self.alerts.problem
+            or self.alerts.hooks.problem
+        )
 
     @property
     def desk(self) -> Self:
@@ -138,6 +164,18 @@ class FleetService:
             return found
         ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
         return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
+
+    async def _refill(self, device_id: str) -> None:
+        """Draw a device's last minutes anew: something that was missing is in the history now."""
+        device_unix_s = self.store.device_now(device_id)
+        if device_unix_s is None:
+            return
+        await self.history.flush()
+        points = await self.history.recent_points(
+            device_id, HISTORY_SAMPLES, device_unix_s, self.store.clock()
+        )
+        events = await self.history.recent_events(device_id, RECENT_EVENTS)
+        self.store.refill(device_id, points, events)
 
     async def _recall(self) -> None:
         """Fill charts and events with what an earlier console saw."""

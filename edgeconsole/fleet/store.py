@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
@@ -21,12 +21,17 @@ from edgeconsole.fleet.orders import Standing
 from edgeconsole.fleet.routes import worst_route
 from edgeconsole.protocol.control import HelloReply
 from edgeconsole.protocol.failsafe import RouteSample
+from edgeconsole.protocol.figures import budget, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
 from edgeconsole.specs import FleetDevice, FleetSpec
 
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+OWN_BOOT: Final = "console-"
+"""Begins the boot id of events that consoles make of what they notice."""
+_SAME_S: Final = 0.5
+"""Points that are nearer than this are one sample, once heard and once read."""
 
 
 class LinkState(StrEnum):
@@ -40,9 +45,11 @@ class LinkState(StrEnum):
     """The device does not accept us; tried again slowly, and a person has to act."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One moment of the charts; `None` where the device did not say."""
+class Point(msgspec.Struct, frozen=True, gc=False):
+    """One moment of the charts; `None` where the device did not say.
+
+    A struct the collector need not look at: a fleet has hundreds of thousands.
+    """
 
     at: float
     """Monotonic seconds on the console."""
@@ -111,6 +118,9 @@ class FleetStore:
     def __init__(self, spec: FleetSpec, clock: Callable[[], float] = time.monotonic) -> None:
         self.spec = spec
         self.clock = clock
+        self.wanted: tuple[str, float] | None = None
+        """The device and the seconds of which a screen shows more than is kept here."""
+        self._past: tuple[str, float, tuple[Point, ...]] | None = None
         self._entries = {
             device.id: _Entry(
                 device=device,
@@ -172,12 +182,49 @@ class FleetStore:
         entry.points.extend(points)
         entry.events.extend(events)
 
+    def refill(
+        self, device_id: str, points: Sequence[Point], events: Iterable[DeviceEvent]
+    ) -> None:
+        """Put what was missing in its place; what came after the last of `points` stays as it is."""
+        entry = self._entries[device_id]
+        if points:
+            until = points[-1].at + _SAME_S
+            newer = [point for point in entry.points if point.at > until]
+            entry.points = deque((*points, *newer), maxlen=HISTORY_SAMPLES)
+        known = {(event.boot_id, event.seq): event for event in (*events, *entry.events)}
+        in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
+        entry.events = deque(in_order, maxlen=RECENT_EVENTS)
+
+    def put_past(self, device_id: str, seconds: float, points: tuple[Point, ...]) -> None:
+        """Put what was read of a longer time, if it is still wanted."""
+        if self.wanted == (device_id, seconds):
+            self._past = (device_id, seconds, points)
+
+    def device_now(self, device_id: str) -> float | None:
+        """Return what a device's own clock shows now, by its latest sample; `None` without one."""
+        entry = self._entries[device_id]
+        if entry.sample is None or entry.sampled_at is None:
+            return None
+        return entry.sample.time_unix_s + self.clock() - entry.sampled_at
+
     def last_event(self, device_id: str) -> tuple[str, int]:
-        """Return the boot id and number of the latest event heard, `("", 0)` if there is none."""
-        events = self._entries[device_id].events
-        return (events[-1].boot_id, events[-1].seq) if events else ("", 0)
+        """Return the boot id and number of a device's latest event, `("", 0)` if there is none."""
+        for event in reversed(self._entries[device_id].events):
+            if not event.boot_id.startswith(OWN_BOOT):
+                return event.boot_id, event.seq
+        return "", 0
 
     # What screens read.
+
+    def past(self, device_id: str, seconds: float) -> tuple[Point, ...] | None:
+        """Return a device's points of a longer time, and want them; `None` before they were read."""
+        self.wanted = (device_id, seconds)
+        kept = self._past
+        return kept[2] if kept is not None and kept[:2] == self.wanted else None
+
+    def forget_past(self) -> None:
+        """Want no longer time any more."""
+        self.wanted = self._past = None
 
     def ids(self) -> tuple[str, ...]:
         """Return the device ids in the order of `fleet.toml`."""
@@ -231,7 +278,7 @@ class FleetStore:
             level=Level.UNKNOWN,
             level_reason="",
             active=active,
-            budget=_budget(active),
+            budget=budget(active),
             warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
             max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
             route=worst_route(entry.sample),
@@ -239,20 +286,6 @@ class FleetStore:
         )
         level, reason = level_of(view)
         return msgspec.structs.replace(view, level=level, level_reason=reason)
-
-
-def representative(sample: DeviceSample | None) -> ModelSample | None:
-    """Return the active model nearest to its deadline; without traffic, the first active one."""
-    if sample is None:
-        return None
-    active = [model for model in sample.models if model.active]
-    return max(active, key=lambda model: _budget(model) or 0.0, default=None)
-
-
-def _budget(model: ModelSample | None) -> float | None:
-    if model is None or model.p99_ms is None:
-        return None
-    return model.p99_ms / model.deadline_ms
 
 
 def _point(at: float, sample: DeviceSample) -> Point:

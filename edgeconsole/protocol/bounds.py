@@ -19,3 +19,5 @@ Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """What a person gives as a name or a reason: it must be there, and fit a line."""
 CommandId = Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
 """An id that no two commands share, such as a UUID: it makes a command that is sent twice one."""
+CommandIdIfAny = Annotated[str, msgspec.Meta(pattern="^(.{8,64})?$")]
+"""Likewise; empty: the command is carried out each time it is sent."""

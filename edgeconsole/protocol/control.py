@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.bounds import CommandId, Count, OverrideSeconds, Words
+from edgeconsole.protocol.bounds import CommandId, CommandIdIfAny, Count, OverrideSeconds, Words
 from edgeconsole.protocol.failsafe import OverrideKind, RouteConditions, Transition
 from edgeconsole.protocol.jobs import (
     BudgetSeconds,
@@ -88,19 +88,25 @@ class LoadModel(_Command, frozen=True, tag="load"):
 class ActivateModel(_Command, frozen=True, tag="activate"):
     """Make a stored model the one that answers to its name, loading it first if need be.
 
-    A `digest` names exactly one bundle; `version` and `variant` then do not count.
+    A `digest` names exactly one bundle; `version` and `variant` then do not count. Where `expected`
+    names a bundle and another one answers by now, nothing changes. A `command_id` that was carried
+    out before changes nothing: the reply says what it did then.
     """
 
     model: str
     version: str = ""
     variant: str = ""
     digest: str = ""
+    expected: Digest = ""
+    command_id: CommandIdIfAny = ""
 
 
 class RollBackModel(_Command, frozen=True, tag="rollback"):
-    """Let the bundle that answered before the present one answer again."""
+    """Let the bundle that answered before the present one answer again; likewise."""
 
     model: str
+    expected: Digest = ""
+    command_id: CommandIdIfAny = ""
 
 
 class UnloadModel(_Command, frozen=True, tag="unload"):
@@ -109,6 +115,16 @@ class UnloadModel(_Command, frozen=True, tag="unload"):
     model: str
     version: str = ""
     variant: str = ""
+
+
+class RemoveModel(_Command, frozen=True, tag="remove"):
+    """Remove a stored bundle and the files that no other names; likewise once per `command_id`.
+
+    Refused for what answers, what answered before it, and what anything else needs.
+    """
+
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    command_id: CommandIdIfAny = ""
 
 
 class Force(_Command, frozen=True, tag="force"):
@@ -151,7 +167,8 @@ class Explain(_Command, frozen=True, tag="explain"):
 class Optimize(_Command, frozen=True, tag="optimize"):
     """Queue an optimisation of a stored bundle; it does not change what answers.
 
-    A `digest` names the bundle; without one it is the model's active bundle.
+    A `digest` names the bundle; without one it is the model's active bundle. A `command_id` that was
+    carried out before queues nothing: the reply names the job it queued then.
     """
 
     actor: Words
@@ -164,6 +181,7 @@ class Optimize(_Command, frozen=True, tag="optimize"):
     max_memory_bytes: LimitBytes | None = None
     max_size_bytes: LimitBytes | None = None
     budget_s: BudgetSeconds = 600.0
+    command_id: CommandIdIfAny = ""
 
 
 class ListJobs(_Command, frozen=True, tag="list_jobs"):
@@ -184,6 +202,22 @@ class CancelJob(_Command, frozen=True, tag="cancel_job"):
 
     job_id: JobId
     actor: Words
+    command_id: CommandIdIfAny = ""
+
+
+class Backfill(_Command, frozen=True, tag="backfill"):
+    """Ask for the telemetry that the device kept after record `seq` of its start `boot_id`.
+
+    It acknowledges everything up to there for `sink`: the device may remove what all consoles have. An
+    empty `boot_id` asks from the oldest record that is left.
+    """
+
+    sink: CommandId
+    """Who asks; an id that a console's history keeps."""
+    boot_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    seq: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 32
+    """The most blocks; the device may send fewer."""
 
 
 Command = (
@@ -196,6 +230,7 @@ Command = (
     | ActivateModel
     | RollBackModel
     | UnloadModel
+    | RemoveModel
     | Force
     | Release
     | Explain
@@ -203,7 +238,20 @@ Command = (
     | ListJobs
     | JobReport
     | CancelJob
+    | Backfill
 )
+
+
+class StoredBlock(msgspec.Struct, frozen=True):
+    """Records `first` to `last` of one start of the agent; `data` is for `protocol.backlog.unpack`.
+
+    A block may hold records from before the cursor, and grows until its minute is over.
+    """
+
+    boot_id: str
+    first: Count
+    last: Count
+    data: bytes
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -217,6 +265,13 @@ class StoredModel(msgspec.Struct, frozen=True):
     size_bytes: int
     loaded: bool
     active: bool
+    needed: str = ""
+    """Why it cannot be removed; empty: nothing needs it."""
+
+    @property
+    def key(self) -> str:
+        """Return `model/version/variant`."""
+        return f"{self.model}/{self.version}/{self.variant}"
 
 
 class _Reply(msgspec.Struct, frozen=True, tag_field="type"):
@@ -275,6 +330,14 @@ class JobReportReply(_Reply, frozen=True, tag="job_report"):
     report: OptimizationReport
 
 
+class BackfillReply(_Reply, frozen=True, tag="backfill"):
+    """What was missed, oldest first."""
+
+    blocks: tuple[StoredBlock, ...]
+    more: bool
+    """Whether there is more after the last of them."""
+
+
 class Done(_Reply, frozen=True, tag="done"):
     """The command was carried out; `message` says what that meant."""
 
@@ -309,6 +372,7 @@ Reply = (
     | OptimizeReply
     | JobsReply
     | JobReportReply
+    | BackfillReply
     | Done
     | Failed
 )

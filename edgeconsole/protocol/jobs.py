@@ -80,6 +80,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float
     actor: str
     """Who ordered it."""
+    command_id: str = ""
+    """The id it was ordered with; empty: none."""
     queued_unix_s: UnixTime
     started_unix_s: UnixTime | None = None
     """When it was started last: an agent that was restarted starts it again."""

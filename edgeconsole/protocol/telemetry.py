@@ -41,7 +41,7 @@ class ModelState(StrEnum):
     STOPPING = "stopping"
 
 
-class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One sensor reading; `value` is `None` where it is unknown, and then `reason` says why."""
 
     value: float | None = None
@@ -51,7 +51,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class ModelSample(msgspec.Struct, frozen=True):
+class ModelSample(msgspec.Struct, frozen=True, gc=False):
     """One loaded model at one moment.
 
     Percentiles are over the last 60 s of answered requests, in milliseconds from the moment the
@@ -90,8 +90,34 @@ class ModelSample(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is not ready."""
 
+    @property
+    def key(self) -> str:
+        """Return `model/version/variant`."""
+        return f"{self.model}/{self.version}/{self.variant}"
 
-class DeviceSample(msgspec.Struct, frozen=True):
+
+class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a device keeps of its telemetry until every console has it. Counters since its start."""
+
+    used_bytes: Count
+    budget_bytes: Count
+    samples: Count = 0
+    """How many wait."""
+    oldest_unix_s: UnixTime | None = None
+    """The beginning of the oldest minute that is kept."""
+    asked_unix_s: UnixTime | None = None
+    """When a console asked for it last; `None`: none ever did."""
+    thinned_blocks: Count = 0
+    """Minutes of which only some samples, or only the rollup, are left."""
+    dropped_total: Count = 0
+    """Samples that were removed before every console had them."""
+    disk_free_bytes: Count | None = None
+    disk_total_bytes: Count | None = None
+    problem: str = ""
+    """Why nothing is written at the moment; empty while all is well."""
+
+
+class DeviceSample(msgspec.Struct, frozen=True, gc=False):
     """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""
 
     device_id: str
@@ -112,6 +138,8 @@ class DeviceSample(msgspec.Struct, frozen=True):
     """Why the state is `error` or `maintenance`."""
     routes: tuple[RouteSample, ...] = ()
     """The failsafe ladder of each model that answers to a name."""
+    backlog: BacklogSample | None = None
+    """`None`: the agent keeps none."""
 
 
 class DeviceEvent(msgspec.Struct, frozen=True):

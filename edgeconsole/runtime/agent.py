@@ -9,8 +9,9 @@ import asyncio
 import platform
 import secrets
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal
 
 import psutil
 
@@ -20,11 +21,14 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
+    CancelJob,
     Force,
     HelloReply,
     Optimize,
     OptimizeReply,
     Release,
+    RemoveModel,
+    RollBackModel,
     StoredModel,
 )
 from edgeconsole.protocol.telemetry import DeviceSample, Severity
@@ -35,8 +39,11 @@ from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.http import make_http_server
 from edgeconsole.runtime.jobs.records import JobRecords
 from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
+from edgeconsole.runtime.models import needs
 from edgeconsole.runtime.models.boot import ModelBoot
 from edgeconsole.runtime.models.store import ModelStore
+from edgeconsole.runtime.offline.manager import OfflineCapabilityManager
+from edgeconsole.runtime.outcomes import CommandLog
 from edgeconsole.runtime.place import lock_state, write_endpoint
 from edgeconsole.runtime.server import AgentServer
 from edgeconsole.runtime.serving.engine import InferenceEngine
@@ -58,7 +65,15 @@ class EdgeIntelligentAgent:
         self.device_id = self.config.device_spec.device_id or self.config.agent_id
         self.boot_id = secrets.token_hex(8)
         self.telemetry = EdgeTelemetryCollector(self.device_id, self.boot_id)
-        self.monitor = EdgeResourceMonitor()
+        self.offline = OfflineCapabilityManager(
+            settings.state_dir / "outbox.db",
+            self.config.telemetry,
+            self.boot_id,
+            self.telemetry.record,
+        )
+        self.telemetry.listen(self.offline.add_event)
+        self.telemetry.follow(self.offline.add_sample)
+        self.monitor = EdgeResourceMonitor(config=self.config.health, storage=settings.state_dir)
         self.engine = InferenceEngine(self.config, self.telemetry.record)
         self.failsafe = FailsafeManager(
             self.config,
@@ -76,6 +91,7 @@ class EdgeIntelligentAgent:
             self.telemetry.record,
             program=optimizer,
         )
+        self.commands = CommandLog(settings.state_dir)
         self._store: ModelStore | None = None
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
@@ -108,6 +124,8 @@ class EdgeIntelligentAgent:
         self._store = await asyncio.to_thread(ModelStore, self.settings.state_dir / "models")
         await asyncio.to_thread(self.failsafe.open, self.settings.state_dir)
         await self.jobs.open()
+        await self.offline.open()
+        await asyncio.to_thread(self.commands.open)
         await self._server.start()
         if self._http is not None:
             await self._http.start()
@@ -116,6 +134,8 @@ class EdgeIntelligentAgent:
         supervisor = asyncio.create_task(self._supervise())
         ladders = asyncio.create_task(self.failsafe.run())
         jobs = asyncio.create_task(self.jobs.run())
+        sampler = asyncio.create_task(self.telemetry.run(self.sample))
+        keeper = asyncio.create_task(self.offline.run())
         stopping = asyncio.create_task(stop.wait())
         try:
             also = "" if self._http is None else f", for HTTP on port {self._http.port}"
@@ -125,7 +145,8 @@ class EdgeIntelligentAgent:
                 f"agent {__version__} listens on port {self.port}{also}",
             )
             loading = asyncio.create_task(self._load_configured())
-            tasks = {monitor, supervisor, ladders, jobs, stopping}
+            endless = (monitor, supervisor, ladders, jobs, sampler, keeper)
+            tasks: set[asyncio.Task[None] | asyncio.Task[Literal[True]]] = {*endless, stopping}
             await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 await loading
@@ -133,18 +154,21 @@ class EdgeIntelligentAgent:
             else:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
-            for endless in (monitor, supervisor, ladders, jobs):
-                if endless.done():
-                    await endless  # It ends only by failing: let that end the agent.
+            for work in endless:
+                if work.done():
+                    await work  # It ends only by failing: let that end the agent.
         finally:
             # Models that go down in order are no reason to step down.
             ladders.cancel()
             jobs.cancel()
             await asyncio.gather(ladders, return_exceptions=True)
             await self._shut_down()
-            for task in (monitor, supervisor, stopping):
+            for task in (monitor, supervisor, sampler, keeper, stopping):
                 task.cancel()
-            await asyncio.gather(monitor, supervisor, jobs, stopping, return_exceptions=True)
+            await asyncio.gather(
+                monitor, supervisor, jobs, sampler, keeper, stopping, return_exceptions=True
+            )
+            await self.offline.close()
 
     # What the agent says of itself.
 
@@ -193,7 +217,7 @@ class EdgeIntelligentAgent:
             device_id=self.device_id,
             boot_id=self.boot_id,
             seq=self._sample_seq,
-            time_unix_s=time.time(),
+            time_unix_s=round(time.time(), 3),
             state=state,
             uptime_s=now_s - self._started_s,
             temp_c=usage.temp_c,
@@ -206,6 +230,7 @@ class EdgeIntelligentAgent:
             models=self.engine.samples(now_s),
             reason=reason,
             routes=self.failsafe.samples(now_s),
+            backlog=self.offline.sample(),
         )
 
     # What consoles may ask for.
@@ -213,7 +238,7 @@ class EdgeIntelligentAgent:
     async def models(self) -> tuple[StoredModel, ...]:
         """Return all models in the store."""
         bundles = await asyncio.to_thread(self.store.bundles)
-        loaded = self.engine.loaded()
+        loaded, needed = self.engine.loaded(), await self._needed()
         return tuple(
             StoredModel(
                 model=bundle.manifest.model,
@@ -224,6 +249,7 @@ class EdgeIntelligentAgent:
                 size_bytes=sum(file.size for file in bundle.manifest.files),
                 loaded=bundle.digest in loaded,
                 active=self.engine.is_active(bundle.digest),
+                needed=needed(bundle.digest),
             )
             for bundle in bundles
         )
@@ -241,6 +267,9 @@ class EdgeIntelligentAgent:
         Returns a sentence. Raises `RequestError`, `BackendError` or `StoreError`, and then the one
         before goes on.
         """
+        return await self.commands.once(command.command_id, partial(self._activate_as, command))
+
+    async def _activate_as(self, command: ActivateModel) -> str:
         async with self._changing:
             if command.digest:
                 bundle = await asyncio.to_thread(self.store.get, command.digest)
@@ -251,11 +280,18 @@ class EdgeIntelligentAgent:
                     )
             else:
                 bundle = await self._find(command.model, command.version, command.variant)
+            if not self.engine.is_active(bundle.digest):
+                self._check_expected(command.model, command.expected)
             return await self._activate(bundle)
 
-    async def roll_back(self, model: str) -> str:
+    async def roll_back(self, command: RollBackModel) -> str:
         """Let the bundle that answered before answer again; returns a sentence, raises as `activate`."""
+        return await self.commands.once(command.command_id, partial(self._roll_back, command))
+
+    async def _roll_back(self, command: RollBackModel) -> str:
+        model = command.model
         async with self._changing:
+            self._check_expected(model, command.expected)
             recorded = (await asyncio.to_thread(self.store.active)).get(model)
             previous = recorded.previous if recorded else None
             bundle = await asyncio.to_thread(self.store.get, previous) if previous else None
@@ -264,6 +300,17 @@ class EdgeIntelligentAgent:
                     ErrorCode.CONFLICT, f"there is no earlier {model!r} to go back to"
                 )
             return await self._activate(bundle)
+
+    def _check_expected(self, model: str, expected: str) -> None:
+        """Refuse what was decided while another bundle answered; raises `RequestError`."""
+        active = self.engine.active_runner(model)
+        if expected and (active is None or active.bundle.digest != expected):
+            by_now = "nothing" if active is None else active.manifest.key
+            raise RequestError(
+                ErrorCode.CONFLICT,
+                f"{by_now} answers to {model!r} by now, not what answered when this was ordered",
+                hint="look again, then order it again if it is still meant",
+            )
 
     async def _activate(self, bundle: Bundle) -> str:
         model = bundle.manifest.model
@@ -305,6 +352,41 @@ class EdgeIntelligentAgent:
                 await asyncio.to_thread(self.store.forget_active, model)
             return f"unloaded {', '.join(runner.manifest.key for runner in found)}"
 
+    async def remove(self, command: RemoveModel) -> str:
+        """Remove a stored bundle that nothing needs; returns a sentence.
+
+        Raises `RequestError` for one that is needed or not there, `StoreError` if the disk refuses.
+        """
+        return await self.commands.once(command.command_id, partial(self._remove, command.digest))
+
+    async def _remove(self, digest: str) -> str:
+        async with self._changing:
+            bundle = await asyncio.to_thread(self.store.get, digest)
+            if bundle is None:
+                raise RequestError(
+                    ErrorCode.UNKNOWN_MODEL,
+                    f"the store has no bundle with digest {digest[:12]}…",
+                    hint="list_models says what it has",
+                )
+            key, reason = bundle.manifest.key, (await self._needed())(digest)
+            if reason:
+                raise RequestError(ErrorCode.CONFLICT, f"{key} stays: {reason}")
+            freed = await asyncio.to_thread(self.store.remove, digest)
+        message = f"{key} is removed, {freed / 1024:,.0f} KiB are free again"
+        self.telemetry.record(Severity.INFO, "bundle_removed", message)
+        return message
+
+    async def _needed(self) -> Callable[[str], str]:
+        """Return what says why a bundle must stay; empty: it need not."""
+        store, loaded, working = self.store, self.engine.loaded(), self.jobs.working()
+        look = partial(needs.look, store, self.settings, loaded=loaded.keys(), working=working)
+        return await asyncio.to_thread(look)
+
+    async def cancel_job(self, command: CancelJob) -> str:
+        """End a job; returns a sentence. Raises `RequestError`."""
+        cancel = partial(self.jobs.cancel, command.job_id, command.actor)
+        return await self.commands.once(command.command_id, cancel)
+
     async def force(self, command: Force) -> str:
         """Force a rung; returns a sentence. Raises `RequestError`."""
         message = await self.failsafe.force(command)
@@ -319,6 +401,9 @@ class EdgeIntelligentAgent:
 
     async def optimize(self, command: Optimize) -> OptimizeReply:
         """Queue an optimisation; raises `RequestError` or `StoreError`."""
+        known = self.jobs.ordered(command)
+        if known is not None:
+            return known
         digest = command.digest or self.engine.active_digest(command.model)
         bundle = await asyncio.to_thread(self.store.get, digest) if digest else None
         if bundle is None:

@@ -31,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
             from edgeconsole.runtime.failsafe import replay
 
             return replay.main(given[1:])
+        if given[:1] == ["sensors"]:
+            from edgeconsole.runtime.health import cli as sensors
+
+            return sensors.main(given[1:])
         if given[:1] == ["thermal"]:
             from edgeconsole.runtime.health import thermal_replay
 
@@ -63,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve AI models on this device.",
         epilog="edgeconsole-agent optimize BUNDLE makes a model smaller and faster on this device. "
         "edgeconsole-agent ladder --replay FILE prints the failsafe ladder's transitions for "
+        "recorded evidence. edgeconsole-agent sensors prints what this device measures. "
         "recorded evidence. edgeconsole-agent thermal --replay FILE prints what the thermal policy "
         "would do in a recorded run.",
     )

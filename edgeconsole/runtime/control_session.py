@@ -13,6 +13,7 @@ from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
+    Backfill,
     CancelJob,
     Command,
     Done,
@@ -31,6 +32,7 @@ from edgeconsole.protocol.control import (
     ModelsReply,
     Optimize,
     Release,
+    RemoveModel,
     Reply,
     RollBackModel,
     SamplePush,
@@ -41,14 +43,19 @@ from edgeconsole.protocol.control import (
     decode_command,
     encode,
 )
-from edgeconsole.protocol.telemetry import DeviceEvent
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
 from edgeconsole.runtime.outbox import Outbox
+from edgeconsole.runtime.telemetry import SAMPLE_S
 
 if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
 
 MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 60.0
+MAX_WAITING: Final = 16
+"""Overflow rule for commands that take their time: one more is refused."""
+_Slow = LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel | CancelJob
+"""What may wait for a process; nobody's stop and nobody's look waits behind it."""
 
 _log = logging.getLogger("edgeconsole.agent")
 
@@ -58,7 +65,7 @@ class _OnlyId(msgspec.Struct):
 
 
 class ControlSession:
-    """Carries out one console's commands, in order."""
+    """Carries out one console's commands: those that take their time in order, the others at once."""
 
     def __init__(
         self, connection: ServerConnection, agent: EdgeIntelligentAgent, outbox: Outbox
@@ -67,26 +74,56 @@ class ControlSession:
         self._agent = agent
         self._outbox = outbox
         self._pusher: asyncio.Task[None] | None = None
+        self._every = 1
+        self._passed = 0
+        self._slow: asyncio.Queue[Command | None] = asyncio.Queue(MAX_WAITING)
 
     async def run(self) -> None:
         """Serve the connection until it closes."""
         sender = asyncio.create_task(self._outbox.send())
+        worker = asyncio.create_task(self._work())
         try:
             async for frame in self._connection:
-                self._outbox.reply(encode(await self._answer(frame)))
+                await self._take(frame)
         finally:
             await self._unsubscribe()
+            while not self._slow.empty():
+                self._slow.get_nowait()  # Nobody waits for these any more.
+            self._slow.put_nowait(None)
+            await asyncio.gather(worker, return_exceptions=True)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
-    async def _answer(self, frame: str | bytes) -> Reply:
+    async def _take(self, frame: str | bytes) -> None:
+        """Answer a command, or leave it to the worker."""
         command_id = _peek_id(frame)
         try:
-            return await self._carry_out(decode_command(frame))
+            command = decode_command(frame)
         except RequestError as error:
-            return Failed(command_id, error.code.value, error.message, error.hint)
+            self._outbox.reply(encode(_failed(command_id, error.code, error)))
+            return
+        if not isinstance(command, _Slow):
+            self._outbox.reply(encode(await self._answer(command)))
+            return
+        try:
+            self._slow.put_nowait(command)
+        except asyncio.QueueFull:
+            full = RequestError(ErrorCode.QUEUE_FULL, f"{MAX_WAITING} commands wait already")
+            self._outbox.reply(encode(_failed(command_id, full.code, full)))
+
+    async def _work(self) -> None:
+        """Carry out what takes its time, one after the other, until there is no more."""
+        while (command := await self._slow.get()) is not None:
+            self._outbox.reply(encode(await self._answer(command)))
+
+    async def _answer(self, command: Command) -> Reply:
+        command_id = command.id
+        try:
+            return await self._carry_out(command)
+        except RequestError as error:
+            return _failed(command_id, error.code, error)
         except EdgeConsoleError as error:
-            return Failed(command_id, ErrorCode.CONFLICT.value, error.message, error.hint)
+            return _failed(command_id, ErrorCode.CONFLICT, error)
         except Exception:  # noqa: BLE001
             # A defect of ours must cost this command only; the peer gets no stack trace.
             _log.exception("a command could not be handled")
@@ -116,15 +153,17 @@ class ControlSession:
                 return Done(command.id)
             case ListModels():
                 return ModelsReply(command.id, await agent.models())
-            case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel():
+            case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel() | RemoveModel():
                 return Done(command.id, await self._change(command))
             case Force() | Release() | Explain():
                 return await self._order(command)
             case Optimize() | ListJobs() | JobReport() | CancelJob():
                 return await self._job(command)
+            case Backfill():
+                return await agent.offline.backfill(command)
 
     async def _change(
-        self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel
+        self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel
     ) -> str:
         agent = self._agent
         match command:
@@ -133,9 +172,11 @@ class ControlSession:
             case ActivateModel():
                 return await agent.activate(command)
             case RollBackModel():
-                return await agent.roll_back(command.model)
+                return await agent.roll_back(command)
             case UnloadModel():
                 return await agent.unload(command.model, command.version, command.variant)
+            case RemoveModel():
+                return await agent.remove(command)
 
     async def _order(self, command: Force | Release | Explain) -> Reply:
         match command:
@@ -156,7 +197,7 @@ class ControlSession:
             case JobReport():
                 return JobReportReply(command.id, *await jobs.report(command.job_id))
             case CancelJob():
-                return Done(command.id, await jobs.cancel(command.job_id, command.actor))
+                return Done(command.id, await self._agent.cancel_job(command))
 
     async def _subscribe(self, command: Subscribe) -> None:
         if not MIN_INTERVAL_S <= command.interval_s <= MAX_INTERVAL_S:
@@ -168,10 +209,16 @@ class ControlSession:
         for event in self._agent.telemetry.after(command.boot_id, command.after_seq):
             self._push_event(event)
         self._agent.telemetry.listen(self._push_event)
-        self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+        if command.interval_s < SAMPLE_S:
+            self._pusher = asyncio.create_task(self._push_samples(command.interval_s))
+            return
+        self._every, self._passed = round(command.interval_s / SAMPLE_S), 0
+        self._push_sample(self._agent.telemetry.latest or self._agent.sample())
+        self._agent.telemetry.follow(self._pass_on)
 
     async def _unsubscribe(self) -> None:
         self._agent.telemetry.unlisten(self._push_event)
+        self._agent.telemetry.unfollow(self._pass_on)
         if self._pusher is not None:
             self._pusher.cancel()
             await asyncio.gather(self._pusher, return_exceptions=True)
@@ -179,11 +226,24 @@ class ControlSession:
 
     async def _push_samples(self, interval_s: float) -> None:
         while True:
-            self._outbox.sample(encode(SamplePush(self._agent.sample())))
+            self._push_sample(self._agent.sample())
             await asyncio.sleep(interval_s)
+
+    def _pass_on(self, sample: DeviceSample) -> None:
+        """Push each n-th of the samples that are taken every second."""
+        self._passed += 1
+        if self._passed % self._every == 0:
+            self._push_sample(sample)
+
+    def _push_sample(self, sample: DeviceSample) -> None:
+        self._outbox.sample(encode(SamplePush(sample)))
 
     def _push_event(self, event: DeviceEvent) -> None:
         self._outbox.event(encode(EventPush(event)))
+
+
+def _failed(command_id: str, code: ErrorCode, error: EdgeConsoleError) -> Failed:
+    return Failed(command_id, code.value, error.message, error.hint)
 
 
 def _peek_id(frame: str | bytes) -> str:

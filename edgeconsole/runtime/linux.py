@@ -1,4 +1,4 @@
-"""The few Linux calls Python has no name for. Sources: prctl(2), mallopt(3), proc(5)."""
+"""The few Linux calls Python has no name for. Sources: prctl(2), mallopt(3), proc(5), sched(7)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -56,3 +57,34 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for option, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):
             mallopt(option, value)
+
+
+def set_nice(nice: int) -> None:
+    """Set the nice value of every thread of this process; raises `PermissionError` below the present one.
+
+    To Linux the nice value is a thread's, and an engine may have started some.
+    """
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+
+
+def may_come_back() -> bool:
+    """Say whether this process may lower a nice value that it raised (root, or `LimitNICE=`)."""
+    answer: list[bool] = []
+
+    def try_it() -> None:
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, nice + 1)
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+        except OSError:
+            answer.append(False)
+        else:
+            answer.append(os.getpriority(os.PRIO_PROCESS, 0) == nice)
+
+    # Nobody misses a thread that stays one step nicer.
+    thread = threading.Thread(target=try_it)
+    thread.start()
+    thread.join()
+    return answer == [True]

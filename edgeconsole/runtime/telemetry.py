@@ -1,4 +1,4 @@
-"""`EdgeTelemetryCollector`: the agent's events, and the samples its subscribers get."""
+"""`EdgeTelemetryCollector`: the agent's events and its sample of each second, and who hears of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from edgeconsole.protocol.failsafe import Transition
-from edgeconsole.protocol.telemetry import DeviceEvent, Severity
+from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
 
 KEPT_EVENTS: Final = 512
+SAMPLE_S: Final = 1.0
+"""Consoles that follow and the backlog get the same samples, so that each is one row in a history."""
 
 _log = logging.getLogger("edgeconsole.agent")
 _LOG_LEVELS: Final = {
@@ -32,6 +34,19 @@ class EdgeTelemetryCollector:
         self._seq = 0
         self._loop = asyncio.get_running_loop()
         self._listeners: set[Callable[[DeviceEvent], None]] = set()
+        self._followers: set[Callable[[DeviceSample], None]] = set()
+        self.latest: DeviceSample | None = None
+        """The sample of this second."""
+
+    async def run(self, take: Callable[[], DeviceSample]) -> None:
+        """Take a sample every second, for ever."""
+        due_s = self._loop.time()
+        while True:
+            self.latest = sample = take()
+            for follower in tuple(self._followers):
+                follower(sample)
+            due_s = max(due_s + SAMPLE_S, self._loop.time())
+            await asyncio.sleep(due_s - self._loop.time())
 
     def record(
         self,
@@ -73,3 +88,11 @@ class EdgeTelemetryCollector:
     def unlisten(self, listener: Callable[[DeviceEvent], None]) -> None:
         """Stop calling `listener`."""
         self._listeners.discard(listener)
+
+    def follow(self, follower: Callable[[DeviceSample], None]) -> None:
+        """Call `follower` with the sample of every second from now on."""
+        self._followers.add(follower)
+
+    def unfollow(self, follower: Callable[[DeviceSample], None]) -> None:
+        """Stop calling `follower`."""
+        self._followers.discard(follower)

@@ -27,11 +27,13 @@ WHY: Final = "why"
 AUDIT: Final = "audit"
 JOBS: Final = "jobs"
 JOB: Final = "job"
+MODELS: Final = "models"
+MODEL: Final = "model"
 HELP: Final = "help"
 CONFIRM: Final = "confirm"
 OF_A_DEVICE: Final = (FLEET, DEVICE, WHY)
 """Where there is a device to act on: those marked, the one under the cursor, or the one shown."""
-MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, JOBS, JOB)
+MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, MODELS, MODEL, JOBS, JOB)
 SCROLLING: Final = (*MAIN, HELP)
 EVERYWHERE: Final = (*SCROLLING, CONFIRM)
 
@@ -47,6 +49,8 @@ KEY_NAMES: Final = {
     "question_mark": "?",
     "plus": "+",
     "minus": "-",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "up": "↑",
     "down": "↓",
     "left": "←",
@@ -114,7 +118,17 @@ ACTIONS: Final = (
         footer=4,
         label="Cancel job",
     ),
-    Action("jobs", ("4",), "optimisation jobs", (FLEET, DEVICE, WHY, AUDIT), "Fleet"),
+    Action(
+        "open_model",
+        ("enter",),
+        "open the model: who runs it, what a job found",
+        (MODELS,),
+        "Fleet",
+        footer=1,
+        label="Open",
+    ),
+    Action("models", ("3",), "models: the fleet's, or the device's", MAIN, "Fleet"),
+    Action("jobs", ("4",), "optimisation jobs", MAIN, "Fleet"),
     Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
     Action("faults", ("z",), "faults only", (FLEET,), "Fleet", footer=8, label="Faults"),
     Action("sort_previous", ("shift+left",), "sort by the column to the left", (FLEET,), "Fleet"),
@@ -159,6 +173,8 @@ ACTIONS: Final = (
         footer=12,
         label="Release",
     ),
+    Action("longer", ("left_square_bracket",), "charts of a longer time", (DEVICE,), "Device"),
+    Action("shorter", ("right_square_bracket",), "charts of a shorter time", (DEVICE,), "Device"),
     Action("down", ("j", "down"), "down", SCROLLING, "Move"),
     Action("up", ("k", "up"), "up", SCROLLING, "Move"),
     Action("left", ("h", "left"), "one column to the left", (FLEET,), "Move"),

@@ -29,13 +29,14 @@ from edgeconsole.tui.job_lines import JobKey
 from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
-from edgeconsole.tui.screens.confirm import ConfirmScreen, Given
+from edgeconsole.tui.screens.confirm import ConfirmScreen
 from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
 from edgeconsole.tui.screens.device import DeviceScreen
-from edgeconsole.tui.screens.dialog import Dialog
+from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
+from edgeconsole.tui.screens.models import ModelScreen, ModelsScreen
 from edgeconsole.tui.screens.why import WhyScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState, now
@@ -190,6 +191,8 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         return {
             "open": self._open_selected,
             "why": self._why_selected,
+            "models": self._models_here,
+            "open_model": self._open_model_selected,
             "jobs": self.open_jobs,
             "open_job": self._open_job_selected,
             "cancel_job": lambda: self._ask_job(JobAct.CANCEL),
@@ -262,8 +265,32 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
         """Show what was ordered."""
         await self._open(AuditScreen(self.state, self.service.desk))
 
+    async def _leave_lists(self) -> None:
+        """Close models and jobs that are on top: lists take each other's place."""
+        while isinstance(self.screen, ModelsScreen | ModelScreen | JobsScreen | JobScreen):
+            await self.pop_screen()
+
+    async def open_models(self, device_id: str = "") -> None:
+        """Show the models of the fleet, or of one device."""
+        await self._leave_lists()
+        await self._open(ModelsScreen(self.state, self.service, device_id))
+
+    async def _models_here(self) -> None:
+        screen = self.screen
+        await self.open_models(
+            screen.device_id if isinstance(screen, DeviceScreen | WhyScreen) else ""
+        )
+
+    async def _open_model_selected(self) -> None:
+        screen = self.screen
+        chosen = screen.chosen() if isinstance(screen, ModelsScreen) else None
+        if chosen is not None and isinstance(screen, ModelsScreen):
+            opened = ModelScreen(self.state, self.service, chosen[0].model, screen.device_id)
+            await self._open(opened)
+
     async def open_jobs(self, device_id: str = "") -> None:
         """Show the optimisation jobs of the fleet, or of one device."""
+        await self._leave_lists()
         await self._open(JobsScreen(self.state, self.service, device_id))
 
     async def _open_job_selected(self) -> None:
@@ -287,12 +314,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             self.state.tell(refused)
             self.tick()
             return
-        await self._open(JobConfirmScreen(self.state, request), self._job_decided)
-
-    def _job_decided(self, request: JobRequest | None) -> None:
-        if request is not None:
-            work = job_acts.carry_out(request, self.service.jobs, self.state, self.tick)
-            self.run_worker(work, group="orders", exit_on_error=False)
+        await self._open(JobConfirmScreen(self.state, request), self._decided)
 
     async def _why_selected(self) -> None:
         for device_id in self._devices_here()[:1]:
@@ -386,6 +408,8 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
                 await self.open_why(device_id)
         elif command.verb == "audit":
             await self.open_audit()
+        elif command.verb == "models":
+            await self.open_models(command.argument)
         elif command.verb == "jobs":
             await self.open_jobs(command.argument)
         elif command.verb == "help":

@@ -20,7 +20,7 @@ from edgeconsole.tui.scales import Limit, Scale, Series, tick_label
 
 _BRAILLE_BITS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 GAP_S: Final = 4.0
-"""Neighbouring samples further apart than this are not joined by a line."""
+"""Neighbouring samples of a second further apart than this are not joined by a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Window:
 
     until: float
     seconds: float
+    gap_s: float = GAP_S
+    """Neighbours further apart are not joined by a line."""
 
 
 class _Canvas:
@@ -100,7 +102,7 @@ def _spans(
             continue
         x = math.floor(at / step) - origin
         y = middle + (value - scale.low) * per_unit
-        if before is not None and at - before[0] <= max(GAP_S, 2 * step):
+        if before is not None and at - before[0] <= max(window.gap_s, 2 * step):
             _join(before, (x, y, value), touch)
         touch(x, y, value)
         before = (at, x, y, value)
@@ -202,24 +204,42 @@ def chart(
     marks: Sequence[Mark] = (),
 ) -> list[Line]:
     """Draw a chart with its axes into `size` (width, height) cells; the last line is the time."""
+    inner = inner_size(size, scale)
+    body = plot(series, limits, scale, window, inner, glyphs=glyphs)
+    if marks:
+        body[0] = overlay(body[0], marks, window.until, window.seconds, inner[0])
+    return framed(body, size, scale, time_axis(inner[0], window.seconds), glyphs=glyphs)
+
+
+def inner_size(size: tuple[int, int], scale: Scale) -> tuple[int, int]:
+    """Return how much of `size` is left for the curves within the axes.
+
+    Every tick gets a line of its own at equal distances; what is left over stays blank on top.
+    """
     width, height = size
-    # Every tick gets a line of its own at equal distances; what is left over stays blank on top.
     steps = len(scale.ticks()) - 1
     rows = max(1, (height - 2) // steps * steps + 1) if height - 2 >= steps else height - 1
+    return max(1, width - _gutter(scale)), rows
+
+
+def _gutter(scale: Scale) -> int:
+    return max(len(tick_label(tick, scale.step)) for tick in scale.ticks()) + 1
+
+
+def framed(
+    body: Sequence[Line], size: tuple[int, int], scale: Scale, below: str, *, glyphs: Glyphs
+) -> list[Line]:
+    """Put the vertical axis before curves and a horizontal one, `below`, under them."""
+    gutter = _gutter(scale)
     labels: dict[int, str] = {}
     for tick in scale.ticks():
-        labels.setdefault(row_of(tick, scale, rows), tick_label(tick, scale.step))
-    gutter = max(map(len, labels.values())) + 1
-    inner = max(1, width - gutter)
-    body = plot(series, limits, scale, window, (inner, rows), glyphs=glyphs)
-    if marks:
-        body[0] = overlay(body[0], marks, window.until, window.seconds, inner)
-    lines: list[Line] = [()] * (height - 1 - rows)
+        labels.setdefault(row_of(tick, scale, len(body)), tick_label(tick, scale.step))
+    lines: list[Line] = [()] * (size[1] - 1 - len(body))
     for y, line in enumerate(body):
         label = labels.get(y)
         edge = glyphs.axis if label is not None else glyphs.divider
         lines.append((((label or "").rjust(gutter - 1), "muted"), (edge, "faint"), *line))
-    lines.append((((" " * gutter) + time_axis(width - gutter, window.seconds), "faint"),))
+    lines.append(((" " * gutter + below, "faint"),))
     return lines
 
 
@@ -228,7 +248,7 @@ def time_axis(width: int, seconds: float) -> str:
     cells = [" "] * max(0, width)
     if width >= 3:
         cells[-3:] = "now"
-    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
+    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400, 172800, 604800)
     every = next((step for step in steps if width * step / seconds >= 11), seconds)
     ago = every
     while ago <= seconds:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeconsole.tui.format import cut
-from edgeconsole.tui.runs import Line, Run
+from edgeconsole.tui.runs import Line, cells_of, merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ def overlay(line: Line, marks: Sequence[Mark], until: float, seconds: float, col
     """Lay marks over a line of `columns` cells that ends at `until`; the newest are always whole."""
     step = seconds / columns
     origin = math.floor(until / step) - columns + 1
-    cells: list[Run] = [(char, role) for text, role in line for char in text]
-    cells += [(" ", "text")] * (columns - len(cells))
+    cells = cells_of(line, columns)
     free = columns
     for mark in reversed(marks):
         x = math.floor(mark.at / step) - origin
@@ -40,14 +39,4 @@ def overlay(line: Line, marks: Sequence[Mark], until: float, seconds: float, col
         for place, char in enumerate(text):
             cells[x + place] = (char, mark.role)
         free = x
-    return _merged(cells)
-
-
-def _merged(cells: Sequence[Run]) -> Line:
-    runs: list[Run] = []
-    for char, role in cells:
-        if runs and runs[-1][1] == role:
-            runs[-1] = (runs[-1][0] + char, role)
-        else:
-            runs.append((char, role))
-    return tuple(runs)
+    return merged(cells)

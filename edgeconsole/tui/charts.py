@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edgeconsole.fleet.levels import Level
+from edgeconsole.fleet.past import Resolution, resolution_for
 from edgeconsole.fleet.store import DeviceView, Point
+from edgeconsole.protocol.rollups import HOUR_S, MINUTE_S
 from edgeconsole.protocol.telemetry import DeviceEvent
 from edgeconsole.tui import format as fmt
-from edgeconsole.tui.chart_geometry import Window, chart
+from edgeconsole.tui.chart_geometry import GAP_S, Window, chart
 from edgeconsole.tui.chart_marks import Mark
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, crop
@@ -19,6 +21,11 @@ from edgeconsole.tui.scales import Limit, Series, scale_for
 
 WINDOWS_S: Final = (60.0, 120.0, 300.0, 600.0)
 """The times a chart can show; it grows with what has been seen."""
+
+LONGER_S: Final = (3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+"""The times beyond that come from the history, in samples, minutes or hours."""
+_JOINED: Final = 2.5
+"""So many times the distance of rows is no gap yet: a row may be missing a part of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,20 @@ def window_for(points: Sequence[Point], now: float) -> Window:
     """Return the shortest window that holds all points."""
     held = now - points[0].at if points else 0.0
     return Window(now, next((size for size in WINDOWS_S if held <= size), WINDOWS_S[-1]))
+
+
+def longer_window(seconds: float, now: float) -> Window:
+    """Return the window of a time that comes from the history."""
+    size = {Resolution.RAW: 1.0, Resolution.MINUTE: MINUTE_S, Resolution.HOUR: HOUR_S}
+    gap_s = max(GAP_S, _JOINED * size[resolution_for(seconds)])
+    return Window(now, seconds, gap_s)
+
+
+def titled(spec: ChartSpec, seconds: float, points: Sequence[Point] | None) -> ChartSpec:
+    """Return a chart that says of how long a time it is, or that it is being read."""
+    said = f"   last {fmt.age(seconds)}"
+    empty = "reading the history …" if points is None else "nothing is stored of this time"
+    return replace(spec, title=(*spec.title, (said, "muted")), empty=empty)
 
 
 def _series(role: str, points: Sequence[Point], read: Callable[[Point], float | None]) -> Series:

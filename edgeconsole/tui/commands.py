@@ -35,6 +35,7 @@ VERBS: Final = (
     Verb("maintenance", "maintenance on|off", "drain, then refuse", takes="order"),
     Verb("release", "release …", "end what was forced", takes="order"),
     Verb("audit", "audit", "what was ordered, and its outcome"),
+    Verb("models", "models [DEVICE]", "models, variants, who runs them", takes="device"),
     Verb("jobs", "jobs [DEVICE]", "optimisation jobs, their reports", takes="device"),
     Verb("help", "help", "show the help"),
     Verb("q", "q", "quit"),

@@ -35,6 +35,12 @@ _EFFECTS: Final = {
 }
 _RELEASED: Final = "Whatever was forced ends, latches included; the ladder decides."
 _MOST_NAMES: Final = 6
+_HOW: Final = {
+    Outcome.QUEUED: "it waits: ",
+    Outcome.SENT: "sent: ",
+    Outcome.REFUSED: "not done: ",
+    Outcome.EXPIRED: "dropped: ",
+}
 
 
 def what(
@@ -117,6 +123,9 @@ def form(line: str, width: int) -> list[Line]:
 def outcome_text(intent: Intent, standings: Sequence[Standing]) -> str:
     """Return in one line what became of an order, the worst in its own words."""
     counts = Counter(standing.outcome for standing in standings)
+    if intent.task is not None and len(standings) == 1 and standings[0].detail:
+        (only,) = standings
+        return f"{only.order.device_id}: {_HOW.get(only.outcome, '')}{only.detail}"
     parts = ", ".join(f"{counts[each]} {each.value}" for each in Outcome if counts[each])
     worst = [each for each in standings if each.detail and each.outcome is not Outcome.ACKNOWLEDGED]
     worst.sort(key=lambda each: each.outcome is not Outcome.REFUSED)

@@ -6,6 +6,7 @@ A level is always a shape and a word beside its colour, so that it can be read w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from edgeconsole.fleet.levels import Level
@@ -55,6 +56,16 @@ SEVERITY_LEVELS: Final = {
 }
 
 
+class Dot(StrEnum):
+    """What a variant is in a table or a plot of variants; later ones are drawn over earlier ones."""
+
+    ORIGINAL = "original"
+    FAILS = "fails a constraint"
+    FITS = "fits"
+    FRONT = "front"
+    RECOMMENDED = "recommended"
+
+
 @dataclass(frozen=True, slots=True)
 class Glyphs:
     """One alphabet."""
@@ -82,8 +93,18 @@ class Glyphs:
     divider: str
     mark: str
     pointer: str
+    switch: str
+    """On a chart: from here on another bundle answers."""
+    dots: dict[Dot, str]
 
 
+_DOTS: Final = {
+    Dot.ORIGINAL: "□",
+    Dot.FAILS: "×",
+    Dot.FITS: "○",
+    Dot.FRONT: "●",
+    Dot.RECOMMENDED: "◆",
+}
 _SHAPES: Final = {
     Level.OK: "●",
     Level.WARNING: "▲",
@@ -111,6 +132,8 @@ BRAILLE: Final = Glyphs(
     divider="│",
     mark="✓",
     pointer="▌",
+    switch="◇",
+    dots=_DOTS,
 )
 
 BLOCK: Final = Glyphs(
@@ -130,6 +153,8 @@ BLOCK: Final = Glyphs(
     divider="│",
     mark="✓",
     pointer="▌",
+    switch="◇",
+    dots=_DOTS,
 )
 
 ASCII: Final = Glyphs(
@@ -157,6 +182,14 @@ ASCII: Final = Glyphs(
     divider="|",
     mark="*",
     pointer=">",
+    switch="S",
+    dots={
+        Dot.ORIGINAL: "#",
+        Dot.FAILS: "x",
+        Dot.FITS: ".",
+        Dot.FRONT: "o",
+        Dot.RECOMMENDED: "@",
+    },
 )
 
 ALPHABETS: Final = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}

@@ -1,21 +1,18 @@
-"""What can be done about a job: what the dialog says of it, and doing it. No Textual."""
+"""What can be done about a job, and what the dialog says of it. Pure; no Textual."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet.store import DeviceView
+from edgeconsole.fleet.tasks import ActivateTask, CancelTask
 from edgeconsole.protocol.jobs import Job, JobBundle, JobState
+from edgeconsole.protocol.telemetry import ModelSample
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui import job_lines
 from edgeconsole.tui.runs import Line, crop
-from edgeconsole.tui.service import FleetJobs
-from edgeconsole.tui.state import ConsoleState
 
 
 class JobAct(StrEnum):
@@ -41,12 +38,7 @@ class JobRequest:
     @property
     def line(self) -> str:
         """Return it as one types it in a shell."""
-        if self.act is JobAct.CANCEL:
-            words = ["jobs", "cancel", self.device_id, self.job.job_id]
-        else:
-            best = self.job.recommended
-            words = ["activate", self.device_id, best.key if best else ""]
-        return shlex.join(["edgeconsole", *words])
+        return f"edgeconsole {task(self, None).line(self.device_id)}"
 
 
 def refusal(request: JobRequest, note: str) -> str:
@@ -84,7 +76,9 @@ def what(request: JobRequest, view: DeviceView | None, width: int) -> list[Line]
 def _activation(best: JobBundle, view: DeviceView | None) -> list[Line]:
     name = fmt.escape(best.model)
     active = _active(best.model, view)
-    before = "what answers now is unknown" if active is None else f"in place of {active}"
+    before = "what answers now is unknown"
+    if active is not None:
+        before = f"in place of {fmt.escape(active.key)}"
     return [
         ((f"{fmt.escape(best.key)} answers to {name}", "strong"),),
         ((before, "warn" if active is None else "text"),),
@@ -93,28 +87,23 @@ def _activation(best: JobBundle, view: DeviceView | None) -> list[Line]:
     ]
 
 
-def _active(model: str, view: DeviceView | None) -> str | None:
+def _active(model: str, view: DeviceView | None) -> ModelSample | None:
     sample = view.sample if view is not None else None
     for each in sample.models if sample is not None else ():
         if each.active and each.model == model:
-            return fmt.escape(f"{each.model}/{each.version}/{each.variant}")
+            return each
     return None
 
 
-async def carry_out(
-    request: JobRequest, desk: FleetJobs, state: ConsoleState, draw: Callable[[], None]
-) -> None:
-    """Do it; whatever becomes of it is told on the screen."""
-    device, best = request.device_id, request.job.recommended
-    state.tell(f"{device}: {request.act.value} {request.job.job_id} …")
-    draw()
-    try:
-        if request.act is JobAct.CANCEL:
-            said = await desk.cancel(device, request.job.job_id)
-        else:
-            assert best is not None, "refused before it was asked"
-            said = await desk.activate(device, best)
-    except EdgeConsoleError as error:
-        said = f"not done: {error}"
-    state.tell(f"{device}: {said}")
-    draw()
+def task(request: JobRequest, view: DeviceView | None) -> CancelTask | ActivateTask:
+    """Return what is to be done, as it stands now.
+
+    What is activated is named by its digest, so that it is what the job made, whatever was stored
+    since; and it takes the place only of what the dialog says it does.
+    """
+    best = request.job.recommended
+    if request.act is JobAct.CANCEL or best is None:
+        return CancelTask(request.job.job_id)
+    active = _active(best.model, view)
+    expected = "" if active is None else active.digest
+    return ActivateTask(best.model, best.version, best.variant, best.digest, expected)

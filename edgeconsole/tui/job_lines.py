@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from edgeconsole.durations import duration_text
+from edgeconsole.fleet.asking import HasNote
 from edgeconsole.fleet.job_desk import DeviceJobs
 from edgeconsole.protocol.jobs import Job, JobState
 from edgeconsole.tui import format as fmt
@@ -60,10 +61,10 @@ def lines(
         for (each, job), line in zip(rows, body, strict=True):
             here = (each.device_id, job.job_id) == selected
             pointer = (f"{glyphs.pointer if here else ' '} ", "accent")
-            shown.append((pointer, *(_quiet(line) if each.note else line)))
+            shown.append((pointer, *(quiet(line) if each.note else line)))
     elif any(not each.note for each in said):
         shown += [(), ((" no optimisation job is known", "muted"),)]
-    return [crop(line, width) for line in [*shown, *_missing(said, wall)]]
+    return [crop(line, width) for line in [*shown, *missing(said, "jobs", wall)]]
 
 
 def _heads(width: int) -> tuple[Head, ...]:
@@ -77,7 +78,7 @@ def _heads(width: int) -> tuple[Head, ...]:
     )
 
 
-def _quiet(line: Line) -> Line:
+def quiet(line: Line) -> Line:
     """Return a row of a device that was not heard just now."""
     return tuple((text, "stale") for text, _ in line)
 
@@ -123,15 +124,17 @@ def what(job: Job) -> str:
     return job.reason or fmt.UNKNOWN
 
 
-def _missing(said: Sequence[DeviceJobs], wall: datetime) -> list[Line]:
-    """Return who did not answer: with jobs of before, or never heard."""
+def missing(said: Sequence[HasNote], what: str, wall: datetime) -> list[Line]:
+    """Return who did not answer: with jobs, or `what` it is, of before, or never heard."""
     silent = [each for each in said if each.note]
     if not silent:
         return []
     shown: list[Line] = [(), ((" not asked just now", "muted"),)]
     for each in silent[:_UNHEARD_SHOWN]:
         heard = each.heard_unix_s
-        when = "its jobs are unknown" if heard is None else f"as of {fmt.time_of_day(heard, wall)}"
+        when = (
+            f"its {what} are unknown" if heard is None else f"as of {fmt.time_of_day(heard, wall)}"
+        )
         role = "unknown" if heard is None else "stale"
         text = f"   {fmt.escape(each.device_id)}: {when}; {fmt.escape(each.note)}"
         shown.append(((text, role),))

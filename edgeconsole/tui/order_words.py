@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.errors import ConfigError
-from edgeconsole.fleet.orders import OrderKind, parse_hold
+from edgeconsole.fleet.orders import LADDER_KINDS, OrderKind, parse_hold
 from edgeconsole.tui.command_error import CommandError, nearest
 
 OPTIONS: Final = ("--model", "--for", "--reason")
-VERBS: Final = tuple(dict.fromkeys(kind.value.split()[0] for kind in OrderKind))
+VERBS: Final = tuple(dict.fromkeys(kind.value.split()[0] for kind in LADDER_KINDS))
 
 
 @dataclass(frozen=True, slots=True)

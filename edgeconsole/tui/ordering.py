@@ -8,13 +8,17 @@ from typing import Final
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.orders import Intent
+from edgeconsole.fleet.tasks import REPLY_S
 from edgeconsole.tui.confirm_lines import outcome_text
 from edgeconsole.tui.service import OrderDesk
 from edgeconsole.tui.state import ConsoleState
 
 LOOK_S: Final = 0.25
 LOOKS: Final = 40
-"""After so many looks what is not final is left to the device's screen and the audit."""
+"""After so many looks what is not final is left to the device's screen and the audit.
+
+More of them where a device may take longer to reply.
+"""
 
 
 async def give(
@@ -31,7 +35,7 @@ async def give(
         state.tell(f"nothing was ordered: {error}")
         draw()
         return
-    for _ in range(LOOKS):
+    for _ in range(LOOKS * max(1, round(intent.reply_s / REPLY_S))):
         try:
             standings = await desk.standings(intent.command_id)
         except StoreError as error:

@@ -9,7 +9,9 @@ from typing import Final
 from edgeconsole.protocol.jobs import Job
 from edgeconsole.protocol.optimization import OptimizationReport, Variant, VariantStatus
 from edgeconsole.tui import format as fmt
-from edgeconsole.tui import job_lines
+from edgeconsole.tui import job_lines, pareto_plot
+from edgeconsole.tui.glyphs import Dot, Glyphs
+from edgeconsole.tui.pareto_plot import DOT_ROLES, dot_of
 from edgeconsole.tui.runs import Line, Run, crop
 from edgeconsole.tui.tabular import Head, table
 
@@ -25,6 +27,8 @@ _HEADS: Final = (
     Head("drop", 3, most=7),
     Head("status", 6, right=False, most=60),
 )
+_PLOT: Final = (100, 16)
+"""The most columns and lines of the plot."""
 _STATUS_ROLES: Final = {
     VariantStatus.OK: "ok",
     VariantStatus.EXCLUDED: "warn",
@@ -33,11 +37,22 @@ _STATUS_ROLES: Final = {
 }
 
 
-def lines(job: Job, report: OptimizationReport | None, wall: datetime, width: int) -> list[Line]:
+def lines(
+    job: Job, report: OptimizationReport | None, wall: datetime, width: int, glyphs: Glyphs
+) -> list[Line]:
     """Return the job, and once it is done all that was tried, the fastest first, and why."""
     shown = _head(job, wall)
     if report is not None:
-        shown += [*_variants(report, width), (), *_why(report, width)]
+        shown += found(report, width, glyphs)
+    return [crop(line, width) for line in shown]
+
+
+def found(report: OptimizationReport, width: int, glyphs: Glyphs) -> list[Line]:
+    """Return the table of what was tried, the plot of what it loses, and why."""
+    picture = pareto_plot.lines(report, (min(width - 2, _PLOT[0]), _PLOT[1]), glyphs)
+    if picture:
+        picture = [*(((" ", "text"), *line) for line in picture), ()]
+    shown = [*_variants(report, width, glyphs), (), *picture, *_why(report, width)]
     return [crop(line, width) for line in shown]
 
 
@@ -71,33 +86,27 @@ def _head(job: Job, wall: datetime) -> list[Line]:
     return [*shown, ()]
 
 
-def _variants(report: OptimizationReport, width: int) -> list[Line]:
+def _variants(report: OptimizationReport, width: int, glyphs: Glyphs) -> list[Line]:
     ordered = sorted(
         report.variants, key=lambda each: (each.speedup is None, -(each.speedup or 0.0))
     )
-    rows = [
-        _row(report.baseline, ""),
-        *(_row(each, _mark(each, report)) for each in ordered),
-    ]
+    rows = [_row(each, report, glyphs) for each in (report.baseline, *ordered)]
     return [((" ", "text"), *line) for line in table(_HEADS, rows, width - 2)]
 
 
-def _mark(variant: Variant, report: OptimizationReport) -> str:
-    if variant.name == report.recommended:
-        return "→"
-    return "·" if variant.pareto else ""
-
-
-def _row(each: Variant, mark: str) -> list[Run]:
-    role = "strong" if mark == "→" else "text" if each.status is VariantStatus.OK else "muted"
+def _row(each: Variant, report: OptimizationReport, glyphs: Glyphs) -> list[Run]:
+    dot = dot_of(each, report)
+    role = "text" if each.status is VariantStatus.OK else "muted"
+    if dot is Dot.RECOMMENDED:
+        role = "strong"
     status = each.status.value + (f": {each.reason}" if each.reason else "")
     return [
-        (mark, "accent" if mark == "→" else "muted"),
+        ("" if dot is None else glyphs.dots[dot], "muted" if dot is None else DOT_ROLES[dot]),
         (fmt.escape(each.name), role),
         (job_lines.speed(each.speedup), role),
-        (_ms(each.p50_ms), role),
-        (_ms(each.p99_ms), role),
-        (_size(each.size_bytes), role),
+        (ms_text(each.p50_ms), role),
+        (ms_text(each.p99_ms), role),
+        (size_text(each.size_bytes), role),
         (fmt.megabytes(each.peak_rss_bytes), role),
         (fmt.UNKNOWN if each.metric_value is None else f"{each.metric_value:.4f}", role),
         (fmt.UNKNOWN if each.drop is None else f"{each.drop:.2f}", role),
@@ -105,13 +114,14 @@ def _row(each: Variant, mark: str) -> list[Run]:
     ]
 
 
-def _ms(value: float | None) -> str:
+def ms_text(value: float | None) -> str:
+    """Return a latency; those of small models differ by less than a hundredth."""
     if value is None:
         return fmt.UNKNOWN
     return f"{value:.3f}" if value < 1 else fmt.figure(value)
 
 
-def _size(size: int | None) -> str:
+def size_text(size: int | None) -> str:
     """Return a size; variants of a small model differ by less than a tenth of a MiB."""
     return f"{size / 1024:.0f} KiB" if size is not None and size < 1 << 20 else fmt.megabytes(size)
 

@@ -73,6 +73,23 @@ def beside(blocks: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[L
     return joined
 
 
+def cells_of(line: Line, columns: int) -> list[Run]:
+    """Return a line of narrow characters cell by cell, filled up to `columns`."""
+    cells: list[Run] = [(char, role) for text, role in line for char in text]
+    return cells + [(" ", "text")] * (columns - len(cells))
+
+
+def merged(cells: Sequence[Run]) -> Line:
+    """Return cells as a line: neighbours of one role are one run."""
+    runs: list[Run] = []
+    for char, role in cells:
+        if runs and runs[-1][1] == role:
+            runs[-1] = (runs[-1][0] + char, role)
+        else:
+            runs.append((char, role))
+    return tuple(runs)
+
+
 def join(parts: Sequence[Line], gap: str = "  ") -> Line:
     """Join the parts that are not empty, with a gap between them."""
     runs: list[Run] = []

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from edgeconsole.fleet.explanation import Explanation
 from edgeconsole.fleet.job_desk import DeviceJobs
+from edgeconsole.fleet.model_desk import DeviceModels
 from edgeconsole.fleet.order_book import AuditRow
 from edgeconsole.fleet.orders import Intent, Standing
 from edgeconsole.fleet.store import FleetStore
-from edgeconsole.protocol.jobs import Job, JobBundle
+from edgeconsole.protocol.jobs import Job
 from edgeconsole.protocol.optimization import OptimizationReport
 
 
@@ -45,12 +46,12 @@ class FleetJobs(Protocol):
         """Return a job and its report, if it has one; raises an `EdgeConsoleError`."""
         ...
 
-    async def cancel(self, device_id: str, job_id: str) -> str:
-        """End a job; returns what the device said, raises an `EdgeConsoleError`."""
-        ...
 
-    async def activate(self, device_id: str, bundle: JobBundle) -> str:
-        """Let a job's bundle answer to its name; likewise."""
+class FleetModels(Protocol):
+    """Knows the models in the devices' stores."""
+
+    async def look(self, device_ids: Sequence[str]) -> list[DeviceModels]:
+        """Ask devices; what one said before stands in where it does not answer."""
         ...
 
 
@@ -75,6 +76,11 @@ class ConsoleService(Protocol):
     @property
     def jobs(self) -> FleetJobs:
         """Who knows the optimisation jobs."""
+        ...
+
+    @property
+    def models(self) -> FleetModels:
+        """Who knows the models."""
         ...
 
     async def start(self) -> None:

@@ -23,7 +23,6 @@ from edgeconsole.protocol.control import (
     Failed,
     Hello,
     HelloReply,
-    ListModels,
     LoadModel,
     ModelsReply,
     Reply,
@@ -47,14 +46,12 @@ def parsed(*arguments: str, fleet: Path | None = None) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["models", "a"], ListModels("7")),
         (["load", "a", "digits"], LoadModel("7", "digits")),
         (["load", "a", "digits/2"], LoadModel("7", "digits", "2")),
         (["load", "a", "digits/2/int8"], LoadModel("7", "digits", "2", "int8")),
         (["load", "a", "digits//int8"], LoadModel("7", "digits", "", "int8")),
         (["load", "a", "digits/"], LoadModel("7", "digits")),
         (["load", "a", "digits/2/int8/x"], LoadModel("7", "digits", "2", "int8/x")),
-        (["activate", "a", "digits/2"], ActivateModel("7", "digits", "2")),
         (["unload", "a", "digits"], UnloadModel("7", "digits")),
     ],
 )
@@ -95,7 +92,7 @@ class Agent:
     async def run(self, *arguments: str) -> int:
         """Run a verb against it; returns the exit code."""
         options = parsed(*arguments, fleet=self.fleet)
-        code: int = await asyncio.to_thread(models.run, options)
+        code: int = await asyncio.to_thread(options.run, options)
         return code
 
 
@@ -124,7 +121,7 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     ) as server:
         port = server.sockets[0].getsockname()[1]
         found.fleet.write_text(
-            f'[[devices]]\nid = "a"\nurl = "ws://127.0.0.1:{port}"\ntoken_file = "token"\n'
+            f'history = "h.db"\n[[devices]]\nid = "a"\nurl = "ws://127.0.0.1:{port}"\ntoken_file = "token"\n'
         )
         yield found
 
@@ -155,6 +152,7 @@ async def test_models_are_listed_as_json(agent: Any, capsys: pytest.CaptureFixtu
         "size_bytes": 20480,
         "loaded": True,
         "active": True,
+        "needed": "",
     }
 
 

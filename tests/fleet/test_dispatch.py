@@ -18,10 +18,11 @@ from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.dispatch import PAUSE_S, Courier, Dispatcher
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import LEASE_S, OrderBook
-from edgeconsole.fleet.orders import Intent, Order, OrderKind, Outcome, Standing
+from edgeconsole.fleet.orders import Intent, Lane, Order, OrderKind, Outcome, Standing
 from edgeconsole.protocol.control import Command, Done, Failed, Force, Release
 
 Make = Callable[..., Any]
+WAY = ("a", Lane.LADDER)
 
 
 @pytest.fixture
@@ -155,16 +156,16 @@ async def test_a_broken_delivery_pauses_until_the_next_contact(
             with links.through("a", link):
                 await eventually(lambda: outcomes(book) == ["queued", "sent", "queued"])
                 await eventually(lambda: not dispatcher._busy)
-                assert not dispatcher._may_go("a")
+                assert not dispatcher._may_go(WAY)
                 carried(small_agent)
                 now_s += PAUSE_S
                 dispatcher.kick()
                 await eventually(lambda: outcomes(book)[-1] == "acknowledged")
                 await eventually(lambda: not dispatcher._busy)
             now_s += 1
-            dispatcher._not_before["a"] = now_s + PAUSE_S
+            dispatcher._not_before[WAY] = now_s + PAUSE_S
             with links.through("a", link):
-                assert dispatcher._may_go("a")
+                assert dispatcher._may_go(WAY)
 
 
 async def test_what_is_not_ours_to_send_is_not_asked_for_all_the_time(

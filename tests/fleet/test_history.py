@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -17,11 +17,13 @@ import pytest
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet import history as module
-from edgeconsole.fleet.database import SCHEMA_VERSION
-from edgeconsole.fleet.history import KEEP_S, History
+from edgeconsole.fleet import upkeep
+from edgeconsole.fleet.history import History
+from edgeconsole.fleet.schema import SCHEMA_VERSION
 from edgeconsole.protocol.failsafe import Condition, Transition
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample, Quality, Reading
+from edgeconsole.specs import RetentionConfig
 
 MakeSample = Callable[..., DeviceSample]
 MakeEvent = Callable[..., DeviceEvent]
@@ -74,6 +76,20 @@ async def test_rows_are_written_in_batches(
     await history.flush()
     assert (count(path), count(path, "event")) == (500, 500)
     assert (await history.rows(), history.problem, history.dropped) == (500, "", 0)
+
+
+async def test_flushing_from_two_places_writes_all_once(
+    history: History, path: Path, make_sample: MakeSample
+) -> None:
+    """Whoever flushes while another does, waits; what comes meanwhile is not lost."""
+
+    async def add_and_flush(start: int) -> None:
+        for seq in range(start, start + 100):
+            history.add_sample("a", make_sample(seq))
+            await history.flush()
+
+    await asyncio.gather(*(add_and_flush(start) for start in (0, 1000, 2000)))
+    assert count(path) == 300
 
 
 async def test_flushing_nothing_is_nothing(history: History) -> None:
@@ -401,34 +417,42 @@ async def test_a_history_from_before_the_ladder_is_taken_over(
 
 
 async def test_old_rows_are_pruned(
-    history: History, make_sample: MakeSample, make_event: MakeEvent
+    history: History, path: Path, make_sample: MakeSample, make_event: MakeEvent
 ) -> None:
-    """What is older than the limit goes; the rest stays."""
+    """What is older than its limit goes, samples before events; the rest stays."""
     now_s = time.time()
-    for seq, at in ((1, now_s - KEEP_S - 60), (2, now_s - KEEP_S + 60), (3, now_s)):
-        history.add_sample("a", make_sample(seq, time_unix_s=at))
-        transition = msgspec.structs.replace(moved(seq), time_unix_s=at)
-        history.add_event("a", make_event(seq, time_unix_s=at, transition=transition))
+    keep = RetentionConfig(raw_hours=2.0, event_days=30.0)
+    raw_s, event_s = 2 * 3600.0, 30 * 86400.0
+    for seq, age_s in ((1, event_s + 60), (2, event_s - 60), (3, raw_s + 60), (4, raw_s - 60)):
+        history.add_sample("a", make_sample(seq, time_unix_s=now_s - age_s))
+        transition = msgspec.structs.replace(moved(seq), time_unix_s=now_s - age_s)
+        history.add_event("a", make_event(seq, time_unix_s=now_s - age_s, transition=transition))
     await history.flush()
-    await history._prune()
-    assert await history.rows() == 2
-    assert [event.seq for event in await history.recent_events("a", 9)] == [2, 3]
-    assert [each.time_unix_s for each in await history.transitions("a", "", 9)] == [
-        now_s,
-        now_s - KEEP_S + 60,
-    ]
+    assert not upkeep.prune(path, keep, now_s)
+    assert await history.rows() == 1
+    assert [event.seq for event in await history.recent_events("a", 9)] == [2, 3, 4]
+    assert len(await history.transitions("a", "", 9)) == 3
 
 
-async def test_a_prune_that_fails_is_reported(history: History, path: Path) -> None:
+async def test_upkeep_that_fails_is_reported(
+    history: History,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., Awaitable[None]],
+) -> None:
     """A failure while pruning is shown as a problem and ends nothing."""
+    monkeypatch.setattr(module, "MINUTES_S", 0.001)
     database = sqlite3.connect(path)
     database.execute("DROP TABLE event")
     database.close()
-    await history._prune()
-    assert "no such table" in history.problem
+    keeper = asyncio.create_task(history.keep_up())
+    await eventually(lambda: "no such table" in history.upkeep_problem)
+    assert not keeper.done()
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
 
 
-async def test_run_writes_and_prunes_by_itself(
+async def test_run_writes_by_itself(
     path: Path, monkeypatch: pytest.MonkeyPatch, make_sample: MakeSample
 ) -> None:
     """The writer keeps the database current until it is cancelled."""
@@ -445,14 +469,13 @@ async def test_run_writes_and_prunes_by_itself(
 
     history = Watched(path)
     await history.open()
-    history.add_sample("a", make_sample(1, time_unix_s=10.0))
+    history.add_sample("a", make_sample(1))
     writer = asyncio.create_task(history.run())
     assert await flushed.get() == 1
-    assert await flushed.get() == 0  # It was from 1970.
-    history.add_sample("a", make_sample(2, time_unix_s=time.time()))
-    while await flushed.get() == 0:
+    history.add_sample("a", make_sample(2))
+    while await flushed.get() == 1:
         pass
     writer.cancel()
     await asyncio.gather(writer, return_exceptions=True)
     await history.close()
-    assert count(path) == 1
+    assert count(path) == 2

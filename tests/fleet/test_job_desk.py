@@ -11,14 +11,12 @@ import pytest
 
 from edgeconsole.errors import ErrorCode, LinkError
 from edgeconsole.fleet.control import ControlLink
+from edgeconsole.fleet.findings import FindingsDesk
 from edgeconsole.fleet.job_desk import JobDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.store import FleetStore
 from edgeconsole.protocol.control import (
-    ActivateModel,
-    CancelJob,
     Command,
-    Done,
     Failed,
     JobReport,
     JobReportReply,
@@ -96,7 +94,7 @@ async def desk_of(agent: Any) -> AsyncIterator[tuple[JobDesk, Jobs, OpenLinks]]:
     store = FleetStore(FleetSpec(name="lab", devices=devices))
     async with agent, ControlLink(agent.url, agent.token) as link:
         with links.through("a", link):
-            yield JobDesk(links, store, lambda: 77.0), answers, links
+            yield JobDesk(links, store, FindingsDesk(), lambda: 77.0), answers, links
 
 
 async def test_devices_say_their_jobs_and_reports_are_asked_once(small_agent: Any) -> None:
@@ -136,7 +134,7 @@ async def test_a_device_that_hangs_is_left_after_a_while(
     small_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not hold back the others for as long as a command may take."""
-    monkeypatch.setattr("edgeconsole.fleet.job_desk._WAIT_S", 0.05)
+    monkeypatch.setattr("edgeconsole.fleet.asking._WAIT_S", 0.05)
     async with desk_of(small_agent) as (desk, _, _links):
         small_agent.answer = lambda _: []
         (said,) = await desk.look(["a"])
@@ -148,24 +146,3 @@ async def test_a_report_comes_with_its_job_once_it_is_done(small_agent: Any) -> 
     async with desk_of(small_agent) as (desk, _, _links):
         assert await desk.report("a", "job-1") == (DONE, REPORT)
         assert await desk.report("a", "job-2") == (RUNNING, None)
-
-
-async def test_a_job_is_cancelled_and_its_bundle_activated(small_agent: Any) -> None:
-    """The device is told who cancels, and which bundle by its digest; its sentence comes back."""
-    async with desk_of(small_agent) as (desk, _, _links):
-        heard: list[Command] = []
-
-        def answer(command: Command) -> list[Any]:
-            heard.append(command)
-            return [Done(command.id, "as you say")]
-
-        small_agent.answer = answer
-        assert await desk.cancel("a", "job-2") == "as you say"
-        assert await desk.activate("a", DONE.bundle) == "as you say"
-        cancel, activate = heard
-        assert isinstance(cancel, CancelJob)
-        assert isinstance(activate, ActivateModel)
-        assert (cancel.job_id, "@" in cancel.actor) == ("job-2", True)
-        assert (activate.model, activate.digest) == ("digits", "a" * 64)
-        with pytest.raises(LinkError, match="b: it is not connected"):
-            await desk.activate("b", DONE.bundle)

@@ -14,6 +14,8 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     ActivateModel,
     AgentMessage,
+    Backfill,
+    BackfillReply,
     CancelJob,
     Command,
     Done,
@@ -35,8 +37,11 @@ from edgeconsole.protocol.control import (
     Optimize,
     OptimizeReply,
     Release,
+    RemoveModel,
+    RollBackModel,
     SamplePush,
     StatusReply,
+    StoredBlock,
     StoredModel,
     Subscribe,
     UnloadModel,
@@ -203,6 +208,9 @@ COMMANDS: list[Command] = [
     ListJobs("13", "j"),
     JobReport("14", "j"),
     CancelJob("15", "j", "kim"),
+    Backfill("16", "s" * 32, "boot-1", 7, 64),
+    RemoveModel("17", "d" * 64, "c" * 32),
+    RollBackModel("18", "digits", "d" * 64),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -231,6 +239,7 @@ MESSAGES: list[AgentMessage] = [
     OptimizeReply("7", "j", 2),
     JobsReply("8", (JOB,)),
     JobReportReply("9", JOB, REPORT),
+    BackfillReply("10", (StoredBlock("boot-1", 1, 60, b"\0\xff"),), more=True),
 ]
 
 
@@ -364,7 +373,18 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "a latency of nothing": (changed(OPTIMIZE, "max_p99_ms", to=0), "$.max_p99_ms"),
     "no memory": (changed(OPTIMIZE, "max_memory_bytes", to=0), "$.max_memory_bytes"),
     "a size below zero": (changed(OPTIMIZE, "max_size_bytes", to=-1), "$.max_size_bytes"),
+    "backfill for nobody": (changed(Backfill("1", "s" * 32), "sink", to=""), "$.sink"),
+    "backfill of nothing": (changed(Backfill("1", "s" * 32), "limit", to=0), "$.limit"),
     "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
+    "remove no bundle's digest": (changed(RemoveModel("1", "d" * 64), "digest", to=""), "$.digest"),
+    "activate with an id that others may have": (
+        changed(ActivateModel("1", "m"), "command_id", to="7"),
+        "$.command_id",
+    ),
+    "activate in place of something strange": (
+        changed(ActivateModel("1", "m"), "expected", to="fp32"),
+        "$.expected",
+    ),
     "the report of no job": (changed(JobReport("1", "j"), "job_id", to=""), "$.job_id"),
     "explain without end": (changed(Explain("1"), "limit", to=257), "$.limit"),
 }

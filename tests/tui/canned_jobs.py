@@ -51,7 +51,13 @@ RUNNING: Final = job(
 )
 QUEUED: Final = job("job-6", JobState.QUEUED, ahead=1)
 DONE: Final = job(
-    "job-3", JobState.DONE, took_s=244.0, variant="int8-static", recommended=BEST, stored=(BEST,)
+    "job-3",
+    JobState.DONE,
+    took_s=244.0,
+    ended_unix_s=NOON + 244,
+    variant="int8-static",
+    recommended=BEST,
+    stored=(BEST,),
 )
 FAILED: Final = job(
     "job-2", JobState.FAILED, took_s=12.0, reason="the bundle has no evaluation data"
@@ -120,26 +126,11 @@ class CannedJobs:
     said: list[DeviceJobs] = field(default_factory=said)
     broken: str = ""
     asked: list[tuple[str, ...]] = field(default_factory=list)
-    done: list[tuple[str, ...]] = field(default_factory=list)
 
     async def look(self, device_ids: Sequence[str]) -> list[DeviceJobs]:
         """Return what is told of these devices."""
         self.asked.append(tuple(device_ids))
         return [each for each in self.said if each.device_id in device_ids]
-
-    async def cancel(self, device_id: str, job_id: str) -> str:
-        """Note it."""
-        if self.broken:
-            raise LinkError(self.broken)
-        self.done.append(("cancel", device_id, job_id))
-        return f"{job_id} is cancelled"
-
-    async def activate(self, device_id: str, bundle: JobBundle) -> str:
-        """Note it."""
-        if self.broken:
-            raise LinkError(self.broken)
-        self.done.append(("activate", device_id, bundle.digest))
-        return f"{bundle.key} is active"
 
     async def report(self, device_id: str, job_id: str) -> tuple[Job, OptimizationReport | None]:
         """Return the job, with the report if it is done."""

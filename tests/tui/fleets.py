@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 from canned_jobs import CannedJobs
+from canned_models import CannedModels
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.explanation import Explanation
@@ -113,6 +114,7 @@ class CannedService:
     stopped: int = 0
     desk: CannedDesk = field(default_factory=CannedDesk)
     jobs: CannedJobs = field(default_factory=CannedJobs)
+    models: CannedModels = field(default_factory=CannedModels)
     problem: str = ""
 
     async def start(self) -> None:

@@ -11,6 +11,7 @@ from fleets import single
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeconsole.fleet.store import Point
 from edgeconsole.tui import charts
 from edgeconsole.tui.chart_geometry import Window, chart, plot, row_of, time_axis
 from edgeconsole.tui.glyphs import ASCII, BLOCK, BRAILLE, Glyphs
@@ -200,3 +201,33 @@ def test_the_window_grows_with_what_was_seen() -> None:
     assert charts.window_for((), clock.now).seconds == 60
     assert charts.window_for(points[-40:], clock.now).seconds == 60
     assert charts.window_for(points, clock.now).seconds == 300
+
+
+def test_a_longer_time_joins_its_rows_and_keeps_its_holes() -> None:
+    """Minutes are a line in a chart of a day; an hour in which nobody was there is a hole in it."""
+    now = 100_000.0
+    held = [*range(0, 36_000, 60), *range(43_200, 86_400, 60)]
+    points = [
+        Point(now - 86_400 + at, None, None, None, None, None, 50.0, None, 0.0) for at in held
+    ]
+    window = charts.longer_window(86_400.0, now)
+    spec = charts.titled(charts.load(points), 86_400.0, points)
+    lines = charts.draw(spec, window, (100, 12), BRAILLE)
+    assert "last 1d" in plain(lines[0])
+    rows = [
+        "".join(cell if "\u2800" < cell < "\u2900" else " " for cell in plain(line))
+        for line in lines
+    ]
+    curve = max(rows, key=lambda row: len(row.split()) and len(row.replace(" ", "")))
+    before, after = curve.split()
+    assert 35 <= len(before) <= 42
+    assert 42 <= len(after) <= 49
+
+
+def test_a_longer_time_says_what_it_waits_for() -> None:
+    """Before the history was read, and where it knows nothing, the chart says which it is."""
+    window = charts.longer_window(3600.0, 10_000.0)
+    for read, text in ((None, "reading the history"), ((), "nothing is stored")):
+        spec = charts.titled(charts.load(()), 3600.0, read)
+        lines = charts.draw(spec, window, (60, 8), BRAILLE)
+        assert any(text in plain(line) for line in lines)

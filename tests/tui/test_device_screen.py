@@ -6,6 +6,7 @@ import pytest
 from driving import make_app, picture
 from fleets import lab, single, stale
 
+from edgeconsole.fleet.store import Point
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.widgets.painted import Lines
@@ -120,3 +121,34 @@ async def test_resizing_rearranges_the_charts() -> None:
         await pilot.resize_terminal(120, 40)
         await pilot.pause(0.4)
         assert "temperature °C" in picture(app)
+
+
+async def test_longer_times_come_from_the_history() -> None:
+    """`[` asks for an hour and says that it is being read, draws it once it is there, `]` goes back."""
+    store, clock = single(seconds=60)
+    app = make_app((store, clock))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("[")
+        await pilot.pause()
+        assert store.wanted == ("dock-0188", 3600.0)
+        text = picture(app)
+        assert "last 1h" in text
+        assert "reading the history" in text
+        points = tuple(
+            Point(clock.now - 3000 + at, 1.0, 2.0, 3.0, 50.0, 5.0, 10.0, 20.0, 1.0)
+            for at in range(3000)
+        )
+        store.put_past("dock-0188", 86_400.0, points)  # Of another time: nobody wants it now.
+        app.tick()
+        assert "reading the history" in picture(app)
+        store.put_past("dock-0188", 3600.0, points)
+        app.tick()
+        await pilot.pause()
+        assert "reading the history" not in picture(app)
+        await pilot.press("[", "[", "[", "[", "[", "[")
+        await pilot.pause()
+        assert "last 30d" in picture(app)
+        await pilot.press("]", "]", "]", "]", "]", "]")
+        await pilot.pause()
+        assert "last 1h" not in picture(app)
+        assert store.wanted is None

@@ -6,11 +6,13 @@ from itertools import count
 
 import msgspec
 import pytest
-from canned_jobs import BEST, DONE, FAILED, NOTHING, QUEUED, RUNNING, CannedJobs
+from canned_jobs import BEST, DONE, FAILED, NOTHING, QUEUED, RUNNING
 from driving import burst, make_app, picture, texts
-from fleets import HOSTILE, lab
+from fleets import HOSTILE, CannedDesk, lab
 from textual.pilot import Pilot
 
+from edgeconsole.fleet.orders import OrderKind, Outcome
+from edgeconsole.fleet.tasks import ActivateTask, CancelTask
 from edgeconsole.tui import job_acts
 from edgeconsole.tui.actions import SETTLE_S, TypeAheadGuard
 from edgeconsole.tui.app import EdgeConsoleApp
@@ -20,12 +22,12 @@ from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
 from edgeconsole.tui.screens.jobs import JobsScreen
 
 
-def make() -> tuple[EdgeConsoleApp, CannedJobs]:
-    """Return a console whose keys all come after everything could be seen, and its jobs."""
+def make() -> tuple[EdgeConsoleApp, CannedDesk]:
+    """Return a console whose keys all come after everything could be seen, and who takes orders."""
     app = make_app(lab(10), refresh_hz=1)
     app.state.guard = TypeAheadGuard(count(-1e6).__next__)
-    desk = app.service.jobs
-    assert isinstance(desk, CannedJobs)
+    desk = app.service.desk
+    assert isinstance(desk, CannedDesk)
     return app, desk
 
 
@@ -46,23 +48,33 @@ async def test_a_running_job_is_cancelled(opened: tuple[str, ...], yes: tuple[st
         await press(pilot, "4", *opened, "C")
         assert isinstance(app.screen, JobConfirmScreen)
         assert "edgeconsole jobs cancel dock-0188 job-5" in picture(app)
-        assert desk.done == []
+        assert desk.given == []
+        desk.detail = "job-5 is cancelled"
         await press(pilot, *yes)
-        assert desk.done == [("cancel", "dock-0188", "job-5")]
-        assert "job-5 is cancelled" in picture(app)
+        ((intent, devices),) = desk.given
+        assert (intent.kind, intent.task, devices) == (
+            OrderKind.CANCEL_JOB,
+            CancelTask("job-5"),
+            ("dock-0188",),
+        )
+        assert "dock-0188: job-5 is cancelled" in picture(app)
 
 
 async def test_what_is_recommended_is_activated() -> None:
-    """`A` says what would answer in place of what; the bundle is named by its digest."""
+    """`A` says what would answer in place of what; the order names both by their digests."""
     app, desk = make()
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "4", "j", "j", "A")
         shown = picture(app)
         assert "in place of yolo-n/1.2.0/fp32" in shown
         assert "edgeconsole activate dock-0188 yolo-n/1.2.0/int8-static" in shown
+        desk.detail = "yolo-n/1.2.0/int8-static is active"
         await press(pilot, "Y")
-        assert desk.done == [("activate", "dock-0188", BEST.digest)]
-        assert "yolo-n/1.2.0/int8-static is active" in picture(app)
+        ((intent, devices),) = desk.given
+        assert (intent.kind, devices) == (OrderKind.ACTIVATE, ("dock-0188",))
+        assert isinstance(intent.task, ActivateTask)
+        assert (intent.task.digest, intent.task.expected) == (BEST.digest, "sha256:" + "a" * 64)
+        assert "dock-0188: yolo-n/1.2.0/int8-static is active" in picture(app)
 
 
 @pytest.mark.parametrize("no", [("escape",), ("enter",), ("tab", "tab", "enter")])
@@ -72,7 +84,7 @@ async def test_leaving_the_dialog_does_nothing(no: tuple[str, ...]) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "4", "C", *no)
         assert isinstance(app.screen, JobsScreen)
-        assert desk.done == []
+        assert desk.given == []
 
 
 async def test_what_the_device_refuses_is_said() -> None:
@@ -80,9 +92,19 @@ async def test_what_the_device_refuses_is_said() -> None:
     app, desk = make()
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "4", "C")
-        desk.broken = "it closed the connection"
+        desk.outcome, desk.detail = Outcome.REFUSED, "job-5 is done already"
         await press(pilot, "Y")
-        assert "not done: it closed the connection" in picture(app)
+        assert "dock-0188: not done: job-5 is done already" in picture(app)
+
+
+async def test_a_book_that_cannot_be_written_is_said() -> None:
+    """Nothing is sent that is not on disk."""
+    app, desk = make()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "4", "C")
+        desk.broken = "history.db: disk full"
+        await press(pilot, "Y")
+        assert "nothing was ordered: history.db: disk full" in picture(app)
 
 
 @pytest.mark.parametrize("behind", ["Y", "YYYY", "\t\rY", "\x1bY"])
@@ -91,14 +113,14 @@ async def test_what_is_typed_behind_the_key_does_nothing(key: str, behind: str) 
     """All of it was there before the dialog could be seen, so none of it can mean yes."""
     names = {"\t": "tab", "\r": "enter", "\x1b": "escape"}
     app = make_app(lab(10), refresh_hz=1)
-    desk = app.service.jobs
-    assert isinstance(desk, CannedJobs)
+    desk = app.service.desk
+    assert isinstance(desk, CannedDesk)
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "4", *(["j", "j"] if key == "A" else []))
         await pilot.pause(SETTLE_S + 0.1)
         await burst(pilot, key, *(names.get(char, char) for char in behind))
         await pilot.pause(SETTLE_S + 0.1)
-        assert desk.done == []
+        assert desk.given == []
 
 
 async def test_what_is_typed_ahead_of_the_screen_opens_no_dialog() -> None:

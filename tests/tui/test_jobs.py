@@ -63,22 +63,23 @@ def test_no_job_is_not_the_same_as_no_answer() -> None:
 
 
 def test_the_report_has_the_fastest_first_and_marks_what_it_recommends() -> None:
-    """The baseline, then by speed-up; → is recommended, · is Pareto; what was not timed comes last."""
-    lines = texts(report_lines.lines(DONE, REPORT, WALL, 200))
+    """The baseline, then by speed-up; ◆ is recommended, ● is Pareto; what was not timed comes last."""
+    lines = texts(report_lines.lines(DONE, REPORT, WALL, 200, BRAILLE))
     at = {
         name: place
         for place, line in enumerate(lines)
+        if "beyond" not in line
         for name in (
-            "original",
-            "int8-dynamic  ",
-            "→  int8-static",
-            "·  fused",
+            "□  original",
+            "×  int8-dynamic",
+            "◆  int8-static",
+            "●  fused",
             "pruned-50",
             "fp16",
         )
-        if name in line and "×" in line + "×" and "smallest" not in line
+        if name in line and "loses" not in line and "smallest" not in line
     }
-    order = ["original", "int8-dynamic  ", "→  int8-static", "·  fused", "pruned-50", "fp16"]
+    order = ["□  original", "×  int8-dynamic", "◆  int8-static", "●  fused", "pruned-50", "fp16"]
     assert sorted(at, key=lambda name: at[name]) == order
     assert any("excluded: drop 2.25 > 0.5" in line for line in lines)
     assert any("loses 2.25 points" in line for line in lines)
@@ -104,7 +105,7 @@ def test_hostile_texts_stay_in_their_line(text: str, width: int) -> None:
     )
     lines = [
         *job_lines.lines([DeviceJobs(text, (job,), {}, 1.0, text)], None, WALL, width, BRAILLE),
-        *report_lines.lines(job, report, WALL, width),
+        *report_lines.lines(job, report, WALL, width, BRAILLE),
     ]
     for line in lines:
         assert line_width(line) <= width

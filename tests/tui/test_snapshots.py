@@ -70,6 +70,8 @@ SCREENS = {
     "confirm": ("F",),
     "why": ("e",),
     "audit": ("colon", *"audit", "enter"),
+    "models": ("3",),
+    "model": ("3", "j", "enter"),
     "jobs": ("4",),
     "job": ("4", "j", "j", "enter"),
     "activate": ("4", "j", "j", "A"),

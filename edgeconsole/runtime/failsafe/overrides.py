@@ -21,10 +21,9 @@ from edgeconsole.durable import write_durably
 from edgeconsole.errors import StoreError
 from edgeconsole.protocol.control import Force, Release
 from edgeconsole.protocol.failsafe import Override, OverrideKind
+from edgeconsole.runtime.outcomes import Outcome, Outcomes
 
 FILE_NAME: Final = "overrides.json"
-MAX_COMMANDS: Final = 256
-"""Overflow rule: the oldest outcome is forgotten; a command that old is not sent again."""
 CHECKPOINT_S: Final = 60.0
 """How often what is left is written while something is forced."""
 _SEVERITY: Final = (OverrideKind.FALLBACK, OverrideKind.FAILSAFE, OverrideKind.MAINTENANCE)
@@ -43,17 +42,12 @@ class Forced(msgspec.Struct, frozen=True):
     """When it ends, on the clock of time since boot."""
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    command_id: str
-    message: str
-
-
 class _Record(msgspec.Struct, frozen=True):
     boot: str
     saved_boot_s: float
     saved_unix_s: float
     forced: tuple[Forced, ...] = ()
-    outcomes: tuple[_Outcome, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def boot_clock_s() -> float:
@@ -86,7 +80,7 @@ class Overrides:
         self._clock = clock
         self._wall = wall
         self._forced: dict[str, Forced] = {}
-        self._outcomes: dict[str, str] = {}
+        self._outcomes = Outcomes()
         self._saved_s = clock()
         self._read()
 
@@ -109,7 +103,7 @@ class Overrides:
             ends_boot_s=self._clock() + command.for_s,
         )
         which = repr(command.model) if command.model else "all models"
-        return self._remember(
+        return self._outcomes.add(
             command.command_id,
             f"{command.kind} is in force for {which}, {command.for_s:.0f} s long",
         )
@@ -133,7 +127,7 @@ class Overrides:
             message = "nothing is forced on this model alone; what holds all models goes on"
         else:
             message = "nothing was forced"
-        return self._remember(command.command_id, message)
+        return self._outcomes.add(command.command_id, message)
 
     def current(self, model: str) -> Override | None:
         """Return what is in force for a model; of two the one that stops more."""
@@ -181,7 +175,7 @@ class Overrides:
             saved_boot_s=self._clock(),
             saved_unix_s=self._wall(),
             forced=tuple(self._forced.values()),
-            outcomes=tuple(_Outcome(*each) for each in self._outcomes.items()),
+            outcomes=self._outcomes.kept(),
         )
         self._saved_s = record.saved_boot_s
         try:
@@ -191,12 +185,6 @@ class Overrides:
                 f"{self._file}: cannot be written: {error.strerror}",
                 hint="free some space; what is forced holds, but not through a restart",
             ) from error
-
-    def _remember(self, command_id: str, message: str) -> str:
-        self._outcomes[command_id] = message
-        while len(self._outcomes) > MAX_COMMANDS:
-            del self._outcomes[next(iter(self._outcomes))]
-        return message
 
     def _read(self) -> None:
         try:
@@ -208,7 +196,7 @@ class Overrides:
                 f"{self._file}: cannot be read: {error}",
                 hint="remove it, then force again what must be forced",
             ) from error
-        self._outcomes = {each.command_id: each.message for each in record.outcomes}
+        self._outcomes = Outcomes(record.outcomes)
         for forced in record.forced:
             ends_s = forced.ends_boot_s
             if not self._boot or record.boot != self._boot:

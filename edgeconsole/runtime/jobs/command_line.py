@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeconsole.bundle import Bundle
+from edgeconsole.optimization_options import Asked, option_words
 from edgeconsole.protocol.jobs import Job
-
-_MIB = 1 << 20
 
 
 def arguments_of(job: Job, bundle: Bundle, cache: Path, out: Path) -> list[str]:
     """Return the arguments for `edgeconsole-agent optimize`."""
-    limits = job.constraints
-    arguments = [
+    return [
         str(bundle.path.absolute()),
         "--json",
         "--progress",
@@ -21,15 +19,5 @@ def arguments_of(job: Job, bundle: Bundle, cache: Path, out: Path) -> list[str]:
         "--no-torch",
         f"--cache={cache.absolute()}",
         f"--out={out.absolute()}",
-        f"--level={job.level.value}",
-        f"--objective={job.objective.value}",
-        f"--budget={job.budget_s:f}s",
-        f"--max-drop={limits.max_drop!r}",
+        *option_words(Asked(job.level, job.objective, job.constraints, job.budget_s)),
     ]
-    if limits.max_p99_ms is not None:
-        arguments.append(f"--max-p99-ms={limits.max_p99_ms!r}")
-    if limits.max_memory_bytes is not None:
-        arguments.append(f"--max-memory-mb={limits.max_memory_bytes / _MIB!r}")
-    if limits.max_size_bytes is not None:
-        arguments.append(f"--max-size-mb={limits.max_size_bytes / _MIB!r}")
-    return arguments

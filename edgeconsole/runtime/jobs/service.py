@@ -143,8 +143,10 @@ class JobService:
     # What consoles may ask for.
 
     async def order(self, command: Optimize, bundle: Bundle) -> OptimizeReply:
-        """Queue a job, durably; raises `RequestError` or `StoreError`."""
+        """Queue a job, durably, unless its command did; raises `RequestError` or `StoreError`."""
         async with self._ordering:
+            if (known := self.ordered(command)) is not None:
+                return known
             if self._closing:
                 raise RequestError(ErrorCode.SHUTTING_DOWN, _AGENT_ENDS)
             waiting = self._waiting()
@@ -170,6 +172,20 @@ class JobService:
         )
         self._more.set()
         return OptimizeReply(command.id, entry.job.job_id, ahead)
+
+    def ordered(self, command: Optimize) -> OptimizeReply | None:
+        """Return the reply to a command that queued a job before; `None`: it did not."""
+        live = [each.job_id for each in self.listed() if not each.state.final]
+        for job_id, entry in self._entries.items():
+            if command.command_id and entry.job.command_id == command.command_id:
+                ahead = live.index(job_id) if job_id in live else 0
+                return OptimizeReply(command.id, job_id, ahead)
+        return None
+
+    def working(self) -> dict[str, str]:
+        """Return which bundles jobs that run or wait work on, each with its job."""
+        live = [each for each in self._entries.values() if not each.job.state.final]
+        return {each.job.bundle.digest: each.job.job_id for each in live}
 
     def listed(self, job_id: str = "") -> tuple[Job, ...]:
         """Return one job, or all: running, queued in their order, finished newest first.
@@ -375,6 +391,7 @@ def _job(command: Optimize, bundle: Bundle) -> Job:
         ),
         budget_s=command.budget_s,
         actor=command.actor,
+        command_id=command.command_id,
         queued_unix_s=time.time(),
     )
 

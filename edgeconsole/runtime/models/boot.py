@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import psutil
-
 from edgeconsole.bundle import Bundle, Manifest
 from edgeconsole.errors import EdgeConsoleError, ErrorCode, RequestError
 from edgeconsole.protocol.telemetry import Severity
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.failsafe.standby import memory_forbids, memory_needed
+from edgeconsole.runtime.health.headroom import available_memory_bytes
 from edgeconsole.runtime.models.store import ModelStore
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
@@ -68,7 +67,7 @@ class ModelBoot:
                 continue
             try:
                 bundles, _ = await asyncio.to_thread(self._candidates, spec)
-                self._check_memory(spec, bundles[0])
+                await asyncio.to_thread(self._check_memory, spec, bundles[0])
                 await self._engine.load(bundles[0])
             except EdgeConsoleError as error:
                 self._say_not_loaded(spec, error)
@@ -116,7 +115,7 @@ class ModelBoot:
         """Load the first bundle that can be served; adds to `problems` why others cannot."""
         for bundle in bundles:
             if spec.model_id in self._fallbacks:
-                self._check_memory(spec, bundle)
+                await asyncio.to_thread(self._check_memory, spec, bundle)
             try:
                 await self._engine.load(bundle)
             except EdgeConsoleError as error:
@@ -129,7 +128,7 @@ class ModelBoot:
         """Keep a fallback from taking the memory that others need; raises `RequestError`."""
         reason = memory_forbids(
             memory_needed(bundle.manifest, spec.memory_requirement_mb),
-            psutil.virtual_memory().available,
+            available_memory_bytes(),
             self._config.failsafe.memory_reserve_mb << 20,
         )
         if reason:

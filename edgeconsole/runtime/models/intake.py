@@ -36,6 +36,8 @@ class BundleIntake:
         self._writer: BinaryIO | None = None
         self._hash = hashlib.sha256()
         self._written = 0
+        self.is_open = True
+        """Whether more may come of it: what it names must stay."""
 
     @property
     def is_stored(self) -> bool:
@@ -119,7 +121,8 @@ class BundleIntake:
         return Bundle.open(self._home, on_device=True)
 
     def abandon(self) -> None:
-        """Remove what is unfinished; finished objects stay for the next try."""
+        """End, and remove what is unfinished; finished objects stay for the next try."""
+        self.is_open = False
         if self._writer is not None:
             self._writer.close()
             self._file = self._writer = None

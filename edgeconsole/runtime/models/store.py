@@ -24,7 +24,7 @@ import msgspec
 from edgeconsole.bundle import Bundle, Manifest
 from edgeconsole.bundle.files import open_regular, read_capped
 from edgeconsole.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode_manifest
-from edgeconsole.durable import write_durably
+from edgeconsole.durable import sync_folder, write_durably
 from edgeconsole.errors import BundleError, StoreError
 from edgeconsole.runtime.models.intake import BundleIntake
 
@@ -50,6 +50,8 @@ class ModelStore:
         self._active_file = root / "active.json"
         # Two bundles may share a file: they are taken in one after the other.
         self._changing = threading.Lock()
+        self._beginning = threading.Lock()
+        self._intakes: list[BundleIntake] = []
         try:
             # What was being taken in when the agent ended is not in the store: start over.
             shutil.rmtree(self._staging, ignore_errors=True)
@@ -70,12 +72,12 @@ class ModelStore:
         source = Bundle.open(path, on_device=on_device)
         with self._changing:
             intake = self.intake((path / MANIFEST_NAME).read_bytes())
-            if intake.digest != source.digest:
-                raise BundleError(f"{path}: the manifest changed while it was read")
-            stored = self.sound(intake.digest)
-            if stored is not None:
-                return stored, False
             try:
+                if intake.digest != source.digest:
+                    raise BundleError(f"{path}: the manifest changed while it was read")
+                stored = self.sound(intake.digest)
+                if stored is not None:
+                    return stored, False
                 return self.guarded(lambda: _copy(source.path, intake)), True
             finally:
                 intake.abandon()
@@ -101,7 +103,48 @@ class ModelStore:
 
     def intake(self, manifest: bytes) -> BundleIntake:
         """Begin to take in a bundle; raises `BundleError` for a manifest that is not one."""
-        return BundleIntake(self._objects, self._bundles, self._staging, manifest)
+        intake = BundleIntake(self._objects, self._bundles, self._staging, manifest)
+        with self._beginning:
+            self._intakes = [each for each in self._intakes if each.is_open]
+            self._intakes.append(intake)
+        return intake
+
+    def remove(self, digest: str) -> int:
+        """Remove a bundle, and the objects that none names any more; returns the bytes of these.
+
+        Whether it may go is for the caller to know. Raises `StoreError` if it is not here or the
+        disk refuses; then it is here as a whole or not at all.
+        """
+        gone = self._staging / f"{digest}.gone"
+        with self._changing:
+            try:
+                (self._bundles / digest).rename(gone)
+                sync_folder(self._bundles)
+                shutil.rmtree(gone)
+                return self._sweep()
+            except OSError as error:
+                raise StoreError(
+                    f"{self._bundles / digest}: cannot be removed: {error.strerror}"
+                ) from error
+
+    def _sweep(self) -> int:
+        """Remove the objects that only have their own name; a bundle's are linked to."""
+        with self._beginning:
+            # What is arriving counts on what was here when it was offered.
+            awaited = {
+                entry.sha256
+                for intake in self._intakes
+                if intake.is_open
+                for entry in intake.manifest.files
+            }
+            freed = 0
+            for file in self._objects.iterdir():
+                status = file.stat()
+                if status.st_nlink == 1 and file.name not in awaited:
+                    file.unlink()
+                    freed += status.st_size
+            sync_folder(self._objects)
+            return freed
 
     def guarded(self, step: Callable[[], _T]) -> _T:
         """Run a step of an intake; what the disk refuses becomes a `StoreError`."""

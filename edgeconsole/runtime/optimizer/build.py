@@ -68,6 +68,7 @@ class Builder:
                 out=str(self._ledger.folder / f"{name}.onnx"),
                 calibrator=wanted.calibrator,
                 products_only=wanted.products_only,
+                weights_only=wanted.weights_only,
             ),
             source="" if after is None else after.name,
         )
@@ -154,7 +155,9 @@ class Builder:
             technique,
             model=Path(request.out).name,
             source=source,
-            note=f"{done.quantized} of {done.of} layers in int8",
+            note=f"{done.quantized} weights stored in int8, run in float"
+            if request.weights_only
+            else f"{done.quantized} of {done.of} layers in int8",
         )
 
     def _ranked(self, calibrator: Calibrator, time_limit_s: float) -> list[tuple[str, ...]]:

@@ -23,6 +23,7 @@ import msgspec
 import psutil
 
 from edgeconsole.errors import BackendError
+from edgeconsole.runtime.health.headroom import available_memory_bytes
 from edgeconsole.runtime.optimizer.child import NICE
 from edgeconsole.runtime.optimizer.words import Failed
 
@@ -185,7 +186,7 @@ class Child:
 
 def memory_left_bytes() -> int:
     """Return how much memory a child may use: most of what is free, for serving goes on."""
-    return int(psutil.virtual_memory().available * 0.7)
+    return int(available_memory_bytes() * 0.7)
 
 
 def work_folder(parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:

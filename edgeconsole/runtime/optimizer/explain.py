@@ -106,8 +106,11 @@ def _decided_by(case: Case) -> Iterator[str]:
 def _only_within_noise(case: Case, pick: Variant) -> Iterator[str]:
     leader = best(case.having(VariantStatus.OK), case.stick)
     if leader.name != pick.name:
-        simpler = simplicity(pick) < simplicity(leader)
-        merit = "simpler" if simpler else "better otherwise"
+        smaller = cost_of(pick, Objective.SIZE) < cost_of(leader, Objective.SIZE)
+        if simplicity(pick) < simplicity(leader):
+            merit = "simpler"
+        else:
+            merit = "smaller" if smaller else "better otherwise"
         yield (
             f"{leader.name} ({_measured(leader, case.stick.by)}) is better only within noise; "
             f"{pick.name} is {merit}"

@@ -12,7 +12,9 @@ import msgspec
 
 from edgeconsole.protocol.optimization import MeasuredOn
 from edgeconsole.runtime.health.cores import available_cores
-from edgeconsole.runtime.health.sensors import read_temperature
+from edgeconsole.runtime.health.sensors.control import choose_temperature
+from edgeconsole.runtime.health.sensors.lane import Lane
+from edgeconsole.runtime.health.sensors.survey import read_heat
 from edgeconsole.runtime.optimizer.engines import installed_engines
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
@@ -41,7 +43,9 @@ def measure_place() -> MeasuredOn:
 
 def temperature_c() -> float | None:
     """Return the temperature the agent would act on; `None` if nothing here tells it."""
-    return read_temperature(Path("/sys")).value
+    lane = Lane(read_heat)
+    lane.collect()
+    return choose_temperature(lane.readings).reading.value
 
 
 def _cpu_fields() -> dict[str, str]:

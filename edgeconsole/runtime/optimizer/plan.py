@@ -14,6 +14,7 @@ class Technique(StrEnum):
     """What is done to a model; the column `technique` of the report."""
 
     FLOAT = "float"
+    WEIGHTS = "weights int8"
     DYNAMIC = "dynamic int8"
     STATIC = "static int8"
     MIXED = "mixed int8"
@@ -23,17 +24,20 @@ class Technique(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """One way to quantise; `calibrator` is `None` for dynamic."""
+    """One way to quantise; `calibrator` is `None` for dynamic, and where only weights are stored so."""
 
     name: str
     calibrator: Calibrator | None = None
     products_only: bool = False
+    weights_only: bool = False
     goes_with_reductions: bool = False
     """Whether reduced models are quantised this way as well."""
 
     @property
     def technique(self) -> Technique:
         """Return what it is called in the report."""
+        if self.weights_only:
+            return Technique.WEIGHTS
         return Technique.DYNAMIC if self.calibrator is None else Technique.STATIC
 
 
@@ -92,7 +96,7 @@ class Plan:
         return ("fp32", *quantized, *reduced, *both)
 
 
-_DYNAMIC = Quantization("int8-dynamic")
+_WITHOUT_DATA = (Quantization("int8-weights", weights_only=True), Quantization("int8-dynamic"))
 _STATIC = (
     Quantization("int8-minmax", Calibrator.MINMAX, goes_with_reductions=True),
     Quantization("int8-percentile", Calibrator.PERCENTILE),
@@ -116,7 +120,7 @@ def plan(level: ModelOptimizationLevel, facts: Facts) -> Plan:
     skipped: list[Skipped] = []
     quantizations: list[Quantization] = []
     if level in _QUANTIZES:
-        quantizations.append(_DYNAMIC)
+        quantizations.extend(_WITHOUT_DATA)
         if facts.has_calibration:
             quantizations.extend(_STATIC)
         else:

@@ -22,6 +22,7 @@ from edgeconsole.bundle import Bundle
 from edgeconsole.errors import BackendError
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.child import serve
+from edgeconsole.runtime.optimizer.weights import store_in_bytes
 from edgeconsole.runtime.optimizer.words import (
     Calibrator,
     Quantize,
@@ -63,6 +64,11 @@ class ModelQuantizer:
     def _quantize(self, request: Quantize) -> Quantized:
         source = _prepared(Path(request.model), Path(request.folder))
         out = Path(request.out)
+        if request.weights_only:
+            tensors = store_in_bytes(source, out)
+            if not tensors:
+                raise BackendError("the model has no weights that are worth storing in bytes")
+            return Quantized(tensors, tensors)
         if request.calibrator is None:
             _quantize_dynamically(source, out)
         else:

@@ -18,11 +18,15 @@ _SAME: Final = 1.02
 """Sizes, memory and energy within this ratio are equal."""
 _SAME_TAIL: Final = 1.1
 """Likewise p99, whose own noise no interval says: ten of a thousand runs lie beyond it."""
+_JITTER_MS: Final = 0.03
+"""What interrupts and the scheduler add to one run in a hundred, however short it is."""
 _SMALLER: Final = 0.8
 """A fallback has at most this share of the pick's size."""
+_HALF: Final = 0.5
+"""What is as good otherwise but has at most this share of the size is worth being less simple."""
 _STEPS: Final = (
     ("float", "fp32", "none"),
-    ("fp16", "bf16"),
+    ("weights", "fp16", "bf16"),
     ("dynamic",),
     ("static",),
     ("mixed",),
@@ -89,7 +93,7 @@ def simplicity(variant: Variant) -> Simplicity:
     """Return a key that is smaller for the simpler variant.
 
     Fewer threads first: they are taken from everything else on the device. Then the technique:
-    float before half precision, dynamic, static, mixed, and pruned or distilled last; of two with
+    float before weights in fewer bits, dynamic, static, mixed, and pruned or distilled last; of two with
     the same hardest step, the one with fewer. A technique without a known word comes after all.
     """
     words = re.split(r"[^a-z0-9]+", variant.technique.lower())
@@ -115,6 +119,8 @@ def best(variants: Sequence[Variant], stick: Yardstick) -> Variant:
 def choose(variants: Sequence[Variant], stick: Yardstick) -> Variant | None:
     """Return the pick: the simplest of those that are as good as the best within noise.
 
+    One that is at most half as large as a simpler one goes before it: it is sent and kept.
+
     What another beats in every figure and in simplicity is never picked, however noisy it is, so
     that such a variant can come and go without changing the pick.
     """
@@ -126,7 +132,19 @@ def choose(variants: Sequence[Variant], stick: Yardstick) -> Variant | None:
         for each in variants
         if _ties(each, leader, stick.by) and not any(_beats(one, each, stick) for one in variants)
     ]
-    return min(tied, key=lambda each: (simplicity(each), *_order(each, stick)))
+    # By what was asked for they are equal: what is left of it is noise, and decides last.
+    tied.sort(
+        key=lambda each: (
+            simplicity(each),
+            cost_of(each, Objective.SIZE),
+            *_order(each, stick),
+        )
+    )
+    pick = tied[0]
+    for each in tied[1:]:
+        if cost_of(each, Objective.SIZE) <= _HALF * cost_of(pick, Objective.SIZE):
+            pick = each
+    return pick
 
 
 def fallback_for(pick: Variant, variants: Sequence[Variant], baseline: Variant) -> Variant | None:
@@ -166,7 +184,7 @@ def _ties(variant: Variant, leader: Variant, by: Objective) -> bool:
         return mine <= least * _SAME
     overlap = variant.ci[0] <= leader.ci[1] and leader.ci[0] <= variant.ci[1]
     # The speed-up is that of the median: it says nothing of a tail.
-    return overlap and (by is Objective.P50 or mine <= least * _SAME_TAIL)
+    return overlap and (by is Objective.P50 or mine <= max(least * _SAME_TAIL, least + _JITTER_MS))
 
 
 def _beats(one: Variant, other: Variant, stick: Yardstick) -> bool:

@@ -100,6 +100,8 @@ class Quantize(msgspec.Struct, frozen=True, tag=True):
     calibrator: Calibrator | None = None
     products_only: bool = False
     """Convolutions and matrix products; the rest stays float."""
+    weights_only: bool = False
+    """Store weights in int8 and run in float."""
     keep: tuple[str, ...] = ()
     """Names of nodes that stay float."""
 

@@ -115,6 +115,7 @@ class InferenceEngine:
             cores=self._cores_for_one(),
             serving=self._config.serving,
             on_event=self._on_event,
+            gently=any(runner.busy for runner in self._runners.values()),
         )
         self._runners[bundle.digest] = runner
         try:

@@ -104,7 +104,10 @@ class WorkerPool(Generic[Job]):
         limits: PoolLimits,
         user: PoolUser[Job],
         on_event: OnEvent,
+        *,
+        gently: bool,
     ) -> None:
+        """Make a pool; `gently` if its first worker starts beside others that serve."""
         self.state = ModelState.STARTING
         self.reason = ""
         self.restarts = 0
@@ -115,6 +118,7 @@ class WorkerPool(Generic[Job]):
         self._limits = limits
         self._user = user
         self._on_event = on_event
+        self._gently = gently
         self._loop = asyncio.get_running_loop()
         self._workers: list[Worker[Job]] = [Worker()]
         self._first_ready: asyncio.Future[None] = self._loop.create_future()
@@ -257,6 +261,7 @@ class WorkerPool(Generic[Job]):
             worker.process = WorkerProcess(
                 self.load,
                 area_bytes=self._limits.area_bytes,
+                gently=self._gently or self.ready_count > 0,
                 on_message=lambda _, message: self._heard(worker, message),
                 on_exit=lambda process, why: self._exited(worker, process, why),
             )
@@ -298,6 +303,7 @@ class WorkerPool(Generic[Job]):
                 self.load, intra_op_threads=message.intra_op_threads, measures=False
             )
             self._first_ready.set_result(None)
+            self._gently = False
         self._user.worker_free()
 
     def _exited(self, worker: Worker[Job], process: WorkerProcess, why: str) -> None:

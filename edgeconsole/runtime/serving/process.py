@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from edgeconsole.errors import ProtocolError
+from edgeconsole.runtime.linux import may_come_back
 from edgeconsole.runtime.serving.channel import (
     FromWorker,
     Load,
@@ -24,6 +27,12 @@ from edgeconsole.runtime.serving.channel import (
 )
 
 _LAST_GRACE_S: Final = 0.5
+_NICE: Final = 5
+"""The supervisor and what runs beside us go first: an answer that waits for a core is a late one."""
+_NICE_AT_START: Final = 12
+"""Beside workers that serve: a tenth of what they get, where cores are short (sched(7))."""
+
+_NICEST: Final = 19
 
 _log = logging.getLogger("edgeconsole.agent")
 
@@ -32,7 +41,8 @@ class WorkerProcess:
     """A child process with its channel. Callbacks come on the event loop.
 
     `on_message` gets every word of the worker; `on_exit` comes once, when the process has ended, with
-    what is known of why.
+    what is known of why. One that starts `gently` leaves the cores to those that serve until it is ready,
+    where the system lets it come back from that.
     """
 
     def __init__(
@@ -40,6 +50,7 @@ class WorkerProcess:
         load: Load,
         *,
         area_bytes: int,
+        gently: bool,
         on_message: Callable[[WorkerProcess, FromWorker], None],
         on_exit: Callable[[WorkerProcess, str], None],
     ) -> None:
@@ -51,7 +62,7 @@ class WorkerProcess:
         """Whether the process has not ended."""
         self.channel = SupervisorEnd(area_bytes)
         try:
-            self._process = self._spawn()
+            self._process = self._spawn(gently=gently)
         except OSError:
             self.channel.close()
             raise
@@ -103,10 +114,13 @@ class WorkerProcess:
             # It is going, or its queue of words is full though it owes us answers: it is lost.
             self.kill()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, *, gently: bool) -> subprocess.Popen[bytes]:
         channel = self.channel
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        serves_at = min(_NICEST, ours + _NICE)
+        starts_at = min(_NICEST, ours + _NICE_AT_START) if gently and _comes_back() else serves_at
         descriptors = (channel.worker_socket.fileno(), channel.memory_fd)
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [
                 sys.executable,
                 "-m",
@@ -114,6 +128,7 @@ class WorkerProcess:
                 *(str(each) for each in descriptors),
                 str(channel.area_bytes),
                 str(os.getpid()),
+                str(serves_at),
             ],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
@@ -121,6 +136,9 @@ class WorkerProcess:
             cwd=Path("/"),
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
         )
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, starts_at)
+        return process
 
     def _readable(self) -> None:
         try:
@@ -158,6 +176,11 @@ class WorkerProcess:
                 self._on_message(self, message)
         except (OSError, ProtocolError):
             return
+
+
+@cache
+def _comes_back() -> bool:
+    return may_come_back()
 
 
 def _describe_exit(code: int) -> str:

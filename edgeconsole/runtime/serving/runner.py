@@ -56,7 +56,9 @@ class ModelRunner:
         cores: int,
         serving: ServingConfig,
         on_event: OnEvent,
+        gently: bool,
     ) -> None:
+        """Make a runner; `gently` if others serve while it starts."""
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.deadline_ms = deadline_ms
@@ -95,6 +97,7 @@ class ModelRunner:
             ),
             self,
             on_event,
+            gently=gently,
         )
 
     # The way of a request.

@@ -6,7 +6,6 @@ no rights.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -24,7 +23,7 @@ from edgeconsole.errors import BackendError, EdgeConsoleError, RequestError
 from edgeconsole.protocol.tensors import Array, TensorSpec, has_non_finite
 from edgeconsole.runtime.backends.base import Backend
 from edgeconsole.runtime.backends.onnx import OnnxBackend
-from edgeconsole.runtime.linux import confine
+from edgeconsole.runtime.linux import confine, set_nice
 from edgeconsole.runtime.serving.channel import (
     Layout,
     Load,
@@ -37,8 +36,6 @@ from edgeconsole.runtime.serving.channel import (
     WorkerEnd,
 )
 
-_NICE: Final = 5
-"""The supervisor and what runs beside us go first: an answer that waits for a core is a late one."""
 _WARM_RUNS: Final = 3
 _MAX_REASON: Final = 400
 _KEPT_SHAPES: Final = 256
@@ -50,8 +47,8 @@ _THREADS_GAIN: Final = 1.6
 
 
 def main(arguments: list[str]) -> int:
-    """Run the worker; arguments: socket fd, memory fd, bytes of one area of the memory, parent pid."""
-    socket_fd, memory_fd, area_bytes, parent_pid = (int(argument) for argument in arguments)
+    """Run the worker; arguments: socket fd, memory fd, bytes of one area of the memory, parent pid, nice value."""
+    socket_fd, memory_fd, area_bytes, parent_pid, nice = (int(argument) for argument in arguments)
     _confine(parent_pid)
     channel = WorkerEnd(socket_fd, memory_fd, area_bytes)
     first = channel.receive()
@@ -62,6 +59,7 @@ def main(arguments: list[str]) -> int:
     except EdgeConsoleError as error:
         channel.send(NotLoaded(str(error)[:_MAX_REASON]))
         return 0
+    set_nice(nice)
     channel.send(model.ready)
     return _serve(channel, model)
 
@@ -229,7 +227,6 @@ def check_finite(spec: TensorSpec, output: Array) -> None:
 
 def _confine(parent_pid: int) -> None:
     confine(parent_pid)
-    os.nice(_NICE)
     # The operator's Ctrl-C is the supervisor's to handle: it drains, then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -25,16 +25,13 @@ from edgeconsole.fleet.orders import (
 from edgeconsole.tui import confirm_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.order_words import OrderRequest
-from edgeconsole.tui.screens.dialog import Dialog
+from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.painted import Lines
 from edgeconsole.tui.widgets.prompt import PromptInput
 
-Given = tuple[Intent, tuple[str, ...]]
-"""The order, and the devices it is for."""
 
-
-class ConfirmScreen(Dialog[Given]):
+class ConfirmScreen(Dialog):
     """Asks whether an order is meant."""
 
     def __init__(self, state: ConsoleState, request: OrderRequest) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+from edgeconsole.fleet.actor import actor
+from edgeconsole.fleet.orders import Intent
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui import job_acts
 from edgeconsole.tui.job_acts import JobRequest
 from edgeconsole.tui.runs import Line
-from edgeconsole.tui.screens.dialog import Dialog
+from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.painted import Lines
 
 
-class JobConfirmScreen(Dialog[JobRequest]):
+class JobConfirmScreen(Dialog):
     """Asks whether it is meant."""
 
     def __init__(self, state: ConsoleState, request: JobRequest) -> None:
@@ -28,6 +32,8 @@ class JobConfirmScreen(Dialog[JobRequest]):
         form: list[Line] = [(), ((fmt.cut(line, width), "accent"),)]
         self.query_one("#confirm-form", Lines).show(form)
 
-    def give(self) -> JobRequest:
-        """Return what was asked about."""
-        return self.request
+    def give(self) -> Given:
+        """Return the order for what was asked about."""
+        view = self.state.store.device(self.request.device_id)
+        task = job_acts.task(self.request, view)
+        return Intent.of(task, uuid4().hex, actor()), (self.request.device_id,)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
+from edgeconsole.fleet.store import DeviceView, Point
+from edgeconsole.protocol.telemetry import DeviceEvent
 from edgeconsole.tui import actions, charts, device_lines, ladder_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
+from edgeconsole.tui.screens.base import Handler
 from edgeconsole.tui.screens.scrolling import ScrollingScreen
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.chart import Chart
@@ -30,6 +35,26 @@ class DeviceScreen(ScrollingScreen):
     def __init__(self, state: ConsoleState, device_id: str) -> None:
         super().__init__(state)
         self.device_id = device_id
+        self.longer = 0
+        """Which of the longer times the charts show, from 1; 0: what was seen lately."""
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return what keys do here."""
+        return {
+            **super().handlers(),
+            "longer": lambda: self._show_time(self.longer + 1),
+            "shorter": lambda: self._show_time(self.longer - 1),
+        }
+
+    def _show_time(self, longer: int) -> None:
+        self.longer = min(len(charts.LONGER_S), max(0, longer))
+        if self.longer == 0:
+            self.state.store.forget_past()
+        self.draw()
+
+    def on_unmount(self) -> None:
+        """Leave the history alone."""
+        self.state.store.forget_past()
 
     def compose_body(self) -> ComposeResult:
         """Make the parts, top to bottom."""
@@ -70,12 +95,31 @@ class DeviceScreen(ScrollingScreen):
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
         self._share_height(len(models) + len(ladder) + 1 + len(waiting))
-        marks = charts.marks(view, events, frame.at, state.glyphs)
-        window = charts.window_for(points, frame.at)
-        self.query_one("#latency", Chart).draw(charts.latency(view, points, marks), window, role)
-        self.query_one("#temperature", Chart).draw(charts.temperature(view, points), window, role)
-        self.query_one("#power", Chart).draw(charts.power(view, points), window, role)
-        self.query_one("#load", Chart).draw(charts.load(points), window, role)
+        self._draw_charts(view, points, events, role)
+
+    def _draw_charts(
+        self,
+        view: DeviceView,
+        points: Sequence[Point],
+        events: Sequence[DeviceEvent],
+        role: str | None,
+    ) -> None:
+        state, now = self.state, self.state.frame.at
+        marks = charts.marks(view, events, now, state.glyphs)
+        window = charts.window_for(points, now)
+        seconds = charts.LONGER_S[self.longer - 1] if self.longer else 0.0
+        read: Sequence[Point] | None = points
+        if seconds:
+            window, read = charts.longer_window(seconds, now), state.store.past(view.id, seconds)
+            points = read or ()
+        for name, spec in (
+            ("#latency", charts.latency(view, points, marks)),
+            ("#temperature", charts.temperature(view, points)),
+            ("#power", charts.power(view, points)),
+            ("#load", charts.load(points)),
+        ):
+            shown = charts.titled(spec, seconds, read) if seconds else spec
+            self.query_one(name, Chart).draw(shown, window, role)
 
     def _share_height(self, model_lines: int) -> None:
         """Give the charts the height that head, gauges, models and some events leave."""

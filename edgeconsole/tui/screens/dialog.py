@@ -7,13 +7,14 @@ typed ahead of it leaves it as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
+from edgeconsole.fleet.orders import Intent
 from edgeconsole.tui import actions
 from edgeconsole.tui.screens.base import Handler
 from edgeconsole.tui.state import ConsoleState
@@ -23,10 +24,11 @@ from edgeconsole.tui.widgets.prompt import PromptInput
 
 _WIDTH: Final = 86
 
-Given = TypeVar("Given")
+Given = tuple[Intent, tuple[str, ...]]
+"""An order, and the devices it is for."""
 
 
-class Dialog(ModalScreen[Given | None], Generic[Given]):
+class Dialog(ModalScreen[Given | None]):
     """Asks whether something is meant; `None`: it is not."""
 
     kind = actions.CONFIRM

@@ -29,7 +29,7 @@ class Chart(Lines):
         columns = max(1, width * self.glyphs.dots_x)
         column = math.floor(window.until / (window.seconds / columns))
         last = tuple(curve.points[-1] if curve.points else None for curve in spec.series)
-        fixed = (spec.title, spec.limits, spec.marks, role)
+        fixed = (spec.title, spec.limits, spec.marks, spec.empty, role)
         key = (width, height, window.seconds, column, last, fixed)
         if key != self._drawn:
             self._drawn = key

@@ -10,11 +10,11 @@ from edgeconsole.protocol.failsafe import OverrideKind
 from edgeconsole.runtime.failsafe import overrides as module
 from edgeconsole.runtime.failsafe.overrides import (
     CHECKPOINT_S,
-    MAX_COMMANDS,
     Overrides,
     boot_clock_s,
     this_boot,
 )
+from edgeconsole.runtime.outcomes import MAX_COMMANDS
 
 HOUR_S = 3600.0
 

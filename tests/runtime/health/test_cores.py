@@ -27,7 +27,7 @@ def test_the_quota_bounds_the_cores(tmp_path, monkeypatch, files, cores):
     """The quota of either cgroup version counts in whole cores, never below one."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     for name, text in files.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
+        file = tmp_path / "fs" / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
-    assert available_cores(tmp_path) == cores
+    assert available_cores(tmp_path, tmp_path / "proc") == cores

@@ -336,3 +336,65 @@ def test_a_place_that_cannot_hold_a_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot keep models here") as caught:
         ModelStore(tmp_path / "file" / "models")
     assert str(tmp_path / "file") in caught.value.message
+
+
+def objects(root: Path) -> set[str]:
+    """Return the names of all objects."""
+    return {path.name for path in (root / "objects").iterdir()}
+
+
+def test_a_removed_bundle_takes_only_what_no_other_names(
+    store: ModelStore, root: Path, tmp_path: Path, digits: Path
+) -> None:
+    """Shared files stay with the bundle that is left; with the last one all objects go."""
+    one, _ = store.add(digits)
+    two, _ = store.add(variant(tmp_path, "two"))
+    before = objects(root)
+    assert store.remove(two.digest) == 0
+    assert store.get(two.digest) is None
+    assert objects(root) == before
+    check(one)
+    size = sum(path.stat().st_size for path in (root / "objects").iterdir())
+    assert store.remove(one.digest) == size
+    assert contents(root) == set()
+    assert store.add(digits)[1]
+
+
+def test_what_is_not_there_cannot_be_removed(store: ModelStore, digits: Path) -> None:
+    """It is said, and nothing else is touched."""
+    bundle, _ = store.add(digits)
+    with pytest.raises(StoreError, match="cannot be removed: No such file"):
+        store.remove(ONE)
+    check(bundle)
+
+
+def test_a_bundle_that_arrives_keeps_what_it_counts_on(
+    store: ModelStore, tmp_path: Path, digits: Path
+) -> None:
+    """It was not sent what was here when it was offered; removing that meanwhile leaves it."""
+    bundle, _ = store.add(digits)
+    intake = store.intake((variant(tmp_path, "two") / "manifest.json").read_bytes())
+    assert intake.wanted() == ()
+    store.remove(bundle.digest)
+    check(intake.commit())
+    intake.abandon()
+
+
+def test_a_crash_while_removing_leaves_no_half(
+    store: ModelStore, root: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it has left its place it is gone; what is left of it goes with the next start or removal."""
+    bundle, _ = store.add(digits)
+
+    def crash(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", crash)
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.remove(bundle.digest)
+    assert store.get(bundle.digest) is None
+    again = ModelStore(root)
+    other, _ = again.add(bundle_path("digits-tiny"))
+    again.remove(other.digest)
+    assert contents(root) == set()

@@ -24,7 +24,12 @@ def test_no_level_means_the_float_model_alone() -> None:
 
 def test_each_level_does_what_it_is_called() -> None:
     """One technique each; `full_optimization` does all, and quantises what it reduced."""
-    assert set(plan(LEVEL.QUANTIZATION, ALL).names) == {"fp32", "int8-dynamic", *STATIC}
+    assert set(plan(LEVEL.QUANTIZATION, ALL).names) == {
+        "fp32",
+        "int8-weights",
+        "int8-dynamic",
+        *STATIC,
+    }
     assert set(plan(LEVEL.PRUNING, ALL).names) == {"fp32", "pruned30", "pruned50", "pruned70"}
     assert set(plan(LEVEL.DISTILLATION, ALL).names) == {"fp32", "distilled50"}
     compiled = plan(LEVEL.COMPILATION, ALL)

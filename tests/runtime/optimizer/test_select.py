@@ -52,6 +52,45 @@ def judged(*rows: Variant, objective=Objective.P50, unit=DropUnit.POINTS, **boun
     return judge(BASELINE, rows, Constraints(**bounds), objective, unit=unit)
 
 
+# Ties
+
+
+def test_of_two_as_fast_one_half_as_large_goes_before_a_simpler_one() -> None:
+    """A file that is sent to forty devices and kept there need not be twice as large for nothing."""
+    simple = row("fp32")
+    stored = row("int8-weights", technique="weights int8", size_bytes=3 * MIB)
+    choice = judged(simple, stored)
+    assert choice.recommended == "int8-weights"
+    large = row("int8-weights", technique="weights int8", size_bytes=5 * MIB)
+    assert judged(simple, large).recommended == "fp32"
+    slow = row("int8-weights", 2.5, technique="weights int8", size_bytes=1 * MIB)
+    assert judged(simple, slow).recommended == "fp32"
+
+
+def test_a_pick_that_is_not_the_fastest_says_that_it_is_smaller() -> None:
+    """The reason names what speaks for the pick."""
+    stored = row("int8-weights", 2.01, technique="weights int8", size_bytes=1 * MIB)
+    choice = judged(row("fp32"), stored)
+    assert choice.recommended == "int8-weights"
+    assert any("int8-weights is smaller" in sentence for sentence in choice.why)
+
+
+def test_the_tail_of_microseconds_is_the_machines_not_the_models() -> None:
+    """Where runs are shorter than an interrupt, p99 decides nothing."""
+    fast = row("fp32", 0.025, p99_ms=0.066)
+    lucky = row("int8-entropy", 0.026, technique="static int8", p99_ms=0.051)
+    assert judged(fast, lucky, objective=Objective.P99).recommended == "fp32"
+    slow = row("fp32", 0.025, p99_ms=0.166)
+    assert judged(slow, lucky, objective=Objective.P99).recommended == "int8-entropy"
+
+
+def test_between_equals_the_smaller_file_decides_and_not_the_noise() -> None:
+    """Of two pruned models as fast within noise, one that is smaller too is not left for a thousandth."""
+    half = row("pruned50", 2.0, technique="pruned", size_bytes=5 * MIB, p99_ms=3.000)
+    most = row("pruned70", 1.98, technique="pruned", size_bytes=4 * MIB, p99_ms=3.001)
+    assert judged(half, most, objective=Objective.P99).recommended == "pruned70"
+
+
 # Gates
 
 

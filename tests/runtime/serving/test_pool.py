@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from edgeconsole.protocol.telemetry import Severity
+from edgeconsole.runtime.linux import may_come_back
 from edgeconsole.runtime.serving.channel import Load
 from edgeconsole.runtime.serving.pool import PoolLimits, WorkerPool
 from tests.models import slow_model
@@ -48,6 +50,22 @@ def thread_counts(pool: WorkerPool[Any]) -> set[int]:
     return {psutil.Process(pid).num_threads() for pid in pool.pids()}
 
 
+def new_pool(folder: Path, user: User, *, threads: int, gently: bool) -> WorkerPool[Any]:
+    """Make a pool for a model that takes some milliseconds."""
+    bundle = slow_model(folder, layers=80)
+    limits = PoolLimits(area_bytes=1 << 20, hang_timeout_s=60.0, memory_bytes=None)
+    load = Load(str(bundle.path), threads, 2, 4, measures=True)
+    return WorkerPool("slow:1", load, limits, user, say, gently=gently)
+
+
+def nice_values(pid: int) -> set[int]:
+    """Return the nice values of a process's threads."""
+    return {
+        os.getpriority(os.PRIO_PROCESS, int(thread.name))
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+    }
+
+
 async def started(pool: WorkerPool[Any], user: User, count: int) -> None:
     """Wait until so many workers are ready."""
     while pool.ready_count < count:
@@ -61,11 +79,8 @@ async def test_what_the_first_worker_found_holds_for_all(tmp_path: Path, threads
 
     Else two workers could each take two threads where there are two cores.
     """
-    bundle = slow_model(tmp_path / "slow", layers=80)
     user = User()
-    limits = PoolLimits(area_bytes=1 << 20, hang_timeout_s=60.0, memory_bytes=None)
-    load = Load(str(bundle.path), threads, 2, 4, measures=True)
-    pool: WorkerPool[Any] = WorkerPool("slow:1", load, limits, user, say)
+    pool = new_pool(tmp_path / "slow", user, threads=threads, gently=False)
     await pool.start()
     try:
         words = pool.first_words
@@ -87,5 +102,31 @@ async def test_what_the_first_worker_found_holds_for_all(tmp_path: Path, threads
         assert not before & set(pool.pids())
         assert pool.first_words is words
         assert thread_counts(pool) == counts
+    finally:
+        await pool.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+async def test_a_worker_beside_others_starts_nicer_than_it_serves(
+    tmp_path: Path, threads: int
+) -> None:
+    """Until it is ready it leaves the cores to those that serve; then all its threads are as nice as theirs."""
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    if not may_come_back():
+        pytest.skip("this system lets no process lower its nice value")
+    user = User()
+    pool = new_pool(tmp_path / "slow", user, threads=threads, gently=True)
+    starting = asyncio.create_task(pool.start())
+    await asyncio.sleep(0)
+    try:
+        (pid,) = pool.pids()
+        assert nice_values(pid) == {min(19, ours + 12)}
+        await starting
+        assert nice_values(pid) == {min(19, ours + 5)}
+        pool.grow(2)
+        (second,) = set(pool.pids()) - {pid}
+        assert nice_values(second) == {min(19, ours + 12)}
+        await started(pool, user, 2)
+        assert nice_values(second) == {min(19, ours + 5)}
     finally:
         await pool.stop()

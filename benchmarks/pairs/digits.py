@@ -1,4 +1,4 @@
-"""Small models of several families, trained on scikit-learn's handwritten digits and packed.
+"""Small models of several families on scikit-learn's handwritten digits.
 
 1,797 images of 8x8 pixels come with scikit-learn; a stratified random third (599) is held out and
 judges variants, 300 rows of the rest calibrate. The random split puts the same writers on both
@@ -8,24 +8,23 @@ sides, so accuracies are those of known hands.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn import functional
 
-from edgeconsole.packing import pack_model
+from benchmarks.fetch import Cache
+from benchmarks.pairs.pair import Kind, Material, Pair, need
+from benchmarks.pairs.residual import Residual
+from benchmarks.training import SEED, Recipe, seed_everything, train
 
-SEED: Final = 7
 _HELD_OUT: Final = 599
 _CALIBRATION: Final = 300
-_BATCH: Final = 64
 _SIDE: Final = 8
+_LOSS: Final = partial(functional.cross_entropy, label_smoothing=0.05)
 
 
 class Mlp(nn.Module):
@@ -58,24 +57,6 @@ class Cnn(nn.Module):
         """Score ten classes."""
         scores: torch.Tensor = self.layers(x.reshape(-1, 1, _SIDE, _SIDE))
         return scores
-
-
-class Residual(nn.Module):
-    """A convolution with a way around it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.way = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add what the way makes of it."""
-        return functional.relu(x + self.way(x))
 
 
 class ResNet(nn.Module):
@@ -135,63 +116,43 @@ class Transformer(nn.Module):
         return scores
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A kind of model, how long it is trained, and how much faster it is to get."""
+def _material(make: Callable[[], nn.Module], name: str, epochs: int, cache: Cache) -> Material:
+    need("sklearn", "edgeconsole[train]")
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
-    name: str
-    make: Callable[[], nn.Module]
-    epochs: int
-    least_speedup: float
-    """The target, against torch eager."""
-
-
-FAMILIES: Final = (
-    Family("mlp", Mlp, 40, 8.0),
-    Family("cnn", Cnn, 25, 8.0),
-    Family("resnet", ResNet, 25, 8.0),
-    Family("gru", Gru, 60, 8.0),
-    Family("transformer", Transformer, 60, 3.0),
-)
-
-
-def pack_family(family: Family, folder: Path) -> Path:
-    """Train one model with a fixed seed and pack it; returns the bundle's folder."""
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1)
     digits = load_digits()
-    images = (digits.data / 16.0).astype(np.float32)
-    labels = digits.target.astype(np.int64)
     train_x, test_x, train_y, test_y = train_test_split(
-        images, labels, test_size=_HELD_OUT, random_state=SEED, stratify=labels
+        (digits.data / 16.0).astype(np.float32),
+        digits.target.astype(np.int64),
+        test_size=_HELD_OUT,
+        random_state=SEED,
+        stratify=digits.target,
     )
-    module = family.make()
-    _train(module, torch.from_numpy(train_x), torch.from_numpy(train_y), family.epochs)
-    out = folder / family.name
-    pack_model(
-        module,
-        torch.from_numpy(train_x[:1]),
-        out,
-        name=family.name,
-        version=1,
-        task="classification",
-        calibration={"x": train_x[:_CALIBRATION]},
-        evaluation=({"x": test_x}, test_y),
-    )
-    return out
+    recipe = Recipe(epochs, batch=64, peak_rate=6e-3)
+    seed_everything(recipe)
+    module = make()
+    data = torch.from_numpy(train_x), torch.from_numpy(train_y)
+    train(cache, name, module, recipe, data=data, loss=_LOSS)
+    return Material(module, {"x": train_x[:_CALIBRATION]}, ({"x": test_x}, test_y))
 
 
-def _train(module: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> None:
-    optimizer = torch.optim.AdamW(module.parameters(), 3e-3, weight_decay=1e-4)
-    steps = epochs * -(-len(x) // _BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=steps)
-    module.train()
-    for _ in range(epochs):
-        order = torch.randperm(len(x))
-        for at in range(0, len(x), _BATCH):
-            rows = order[at : at + _BATCH]
-            optimizer.zero_grad()
-            functional.cross_entropy(module(x[rows]), y[rows], label_smoothing=0.05).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    module.eval()
+def _pair(name: str, kind: Kind, make: Callable[[], nn.Module], epochs: int) -> Pair:
+    return Pair(
+        name=name,
+        kind=kind,
+        source="scikit-learn (handwritten digits, 8 x 8)",
+        licence="CC BY 4.0",
+        split="1,198 / 599, random: known writers",
+        recipe=f"{epochs} epochs",
+        make=partial(_material, make, name, epochs),
+    )
+
+
+DIGITS: Final = (
+    _pair("mlp", Kind.MLP, Mlp, 40),
+    _pair("cnn", Kind.CNN, Cnn, 25),
+    _pair("resnet", Kind.CNN, ResNet, 25),
+    _pair("gru", Kind.RECURRENT, Gru, 60),
+    _pair("transformer", Kind.TRANSFORMER, Transformer, 60),
+)

@@ -1,0 +1,100 @@
+"""Training the benchmarks' models: short, seeded, and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from benchmarks.fetch import Cache
+
+SEED: Final = 7
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """How a model is trained: AdamW with one cycle of the learning rate (Smith, 2018)."""
+
+    epochs: int
+    batch: int
+    peak_rate: float
+    weight_decay: float = 1e-4
+    seed: int = SEED
+    threads: int = 1
+    """More are faster; the weights are the same only for the same number."""
+
+
+def seed_everything(recipe: Recipe) -> None:
+    """Make what follows, also a module's first weights, the same on every run."""
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+
+
+def train(
+    cache: Cache,
+    name: str,
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    data: tuple[torch.Tensor, torch.Tensor],
+    loss: Loss,
+) -> None:
+    """Train a module on `(inputs, targets)`, or load what the same training gave before.
+
+    The same: recipe, layers, data and torch. A change of `forward` alone is not seen; give the
+    model another `name` then.
+    """
+    place = cache.root / "trained" / f"{name}-{_key(module, recipe, data)}.safetensors"
+    try:
+        module.load_state_dict(load_file(place))
+    except (FileNotFoundError, SafetensorError, RuntimeError):
+        _run(name, module, recipe, data, loss)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_suffix(".partial")
+        save_file({key: value.contiguous() for key, value in module.state_dict().items()}, partial)
+        partial.rename(place)
+    module.eval()
+
+
+def _key(module: nn.Module, recipe: Recipe, data: tuple[torch.Tensor, torch.Tensor]) -> str:
+    digest = hashlib.sha256(msgspec.json.encode([recipe, repr(module), str(torch.__version__)]))
+    for tensor in data:
+        digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _run(
+    name: str,
+    module: nn.Module,
+    recipe: Recipe,
+    data: tuple[torch.Tensor, torch.Tensor],
+    loss: Loss,
+) -> None:
+    inputs, targets = data
+    optimizer = torch.optim.AdamW(
+        module.parameters(), recipe.peak_rate, weight_decay=recipe.weight_decay
+    )
+    steps = recipe.epochs * -(-len(inputs) // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.peak_rate, total_steps=steps)
+    module.train()
+    for epoch in range(recipe.epochs):
+        order = torch.randperm(len(inputs))
+        total = torch.zeros(())
+        for at in range(0, len(inputs), recipe.batch):
+            rows = order[at : at + recipe.batch]
+            optimizer.zero_grad()
+            step_loss = loss(module(inputs[rows]), targets[rows])
+            step_loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += step_loss.detach() * len(rows)
+        said = f"epoch {epoch + 1} of {recipe.epochs}, loss {float(total) / len(inputs):.4f}"
+        print(f"{name}: {said}", file=sys.stderr, flush=True)

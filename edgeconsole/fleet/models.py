@@ -1,0 +1,19 @@
+"""The models in one device's store, asked of it over an open connection."""
+
+from __future__ import annotations
+
+from edgeconsole.errors import ProtocolError
+from edgeconsole.fleet.control import ControlLink
+from edgeconsole.protocol.control import ListModels, ModelsReply, StoredModel
+
+
+async def stored(link: ControlLink) -> tuple[StoredModel, ...]:
+    """Return all, newest first.
+
+    Raises `RequestError` for what the device refuses, `LinkError` where no reply comes, and
+    `ProtocolError` for one of another kind.
+    """
+    reply = await link.ask(ListModels(link.next_id()))
+    if not isinstance(reply, ModelsReply):
+        raise ProtocolError(f"{link.url} answered with {type(reply).__name__}")
+    return reply.models
