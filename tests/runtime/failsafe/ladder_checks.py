@@ -25,7 +25,6 @@ def limits(m, **changes):
         "changes_per_hour": 20,
         "shed_after_s": 2.0,
         "p99_gap": 0.8,
-        "temp_gap_c": 3.0,
     }
     return m.LadderLimits(**{**fields, **changes})
 
