@@ -44,6 +44,7 @@ PURE = (
     "state",
     "summary",
     "tabular",
+    "thermal_lines",
     "why_lines",
 )
 

@@ -9,7 +9,7 @@ from textual.containers import Horizontal, VerticalScroll
 
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.telemetry import DeviceEvent
-from edgeconsole.tui import actions, charts, device_lines, ladder_lines
+from edgeconsole.tui import actions, charts, device_lines, ladder_lines, thermal_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
@@ -69,6 +69,7 @@ class DeviceScreen(ScrollingScreen):
             with Horizontal(id="more-charts"):
                 yield Chart(glyphs, id="power")
                 yield Chart(glyphs, id="load")
+            yield Lines(glyphs, id="heat")
             yield Lines(glyphs, id="ladder")
             yield Lines(glyphs, id="models")
             yield Lines(glyphs, id="events")
@@ -90,11 +91,14 @@ class DeviceScreen(ScrollingScreen):
         short = self.app.size.height < _ROOMY
         ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
         self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
+        heat = thermal_lines.thermal(view, width, state.glyphs)
+        put_away(self.query_one("#heat", Lines), away=not heat)
+        self.query_one("#heat", Lines).show(device_lines.quiet(heat, role))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        self._share_height(len(models) + len(ladder) + 1 + len(waiting))
+        self._share_height(len(models) + len(ladder) + 1 + len(waiting) + len(heat))
         self._draw_charts(view, points, events, role)
 
     def _draw_charts(
@@ -106,6 +110,7 @@ class DeviceScreen(ScrollingScreen):
     ) -> None:
         state, now = self.state, self.state.frame.at
         marks = charts.marks(view, events, now, state.glyphs)
+        heat = charts.heat_marks(view, events, now, state.glyphs)
         window = charts.window_for(points, now)
         seconds = charts.LONGER_S[self.longer - 1] if self.longer else 0.0
         read: Sequence[Point] | None = points
@@ -114,8 +119,8 @@ class DeviceScreen(ScrollingScreen):
             points = read or ()
         for name, spec in (
             ("#latency", charts.latency(view, points, marks)),
-            ("#temperature", charts.temperature(view, points)),
-            ("#power", charts.power(view, points)),
+            ("#temperature", charts.temperature(view, points, heat)),
+            ("#power", charts.power(view, points, heat)),
             ("#load", charts.load(points)),
         ):
             shown = charts.titled(spec, seconds, read) if seconds else spec
