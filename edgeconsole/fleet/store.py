@@ -26,11 +26,13 @@ from edgeconsole.protocol.control import HelloReply
 from edgeconsole.protocol.failsafe import RouteSample
 from edgeconsole.protocol.figures import budget, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
-from edgeconsole.specs import FleetDevice, FleetSpec
+from edgeconsole.specs import FleetDevice, FleetSpec, ThermalConstraints
 
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+WARM_BELOW_C: Final = 15.0
+"""A device is warm so far below its limit, where it names no other temperature."""
 OWN_BOOT: Final = "console-"
 """Begins the boot id of events that consoles make of what they notice."""
 _SAME_S: Final = 0.5
@@ -288,6 +290,7 @@ class FleetStore:
         """Judge a device; its ages are filled in for every look at it."""
         limits = entry.hello.device.thermal_constraints if entry.hello else None
         active = representative(entry.sample)
+        warn_c, most_c = _limits_c(limits, entry.sample, self.spec)
         view = DeviceView(
             id=entry.device.id,
             site=entry.device.site,
@@ -303,8 +306,8 @@ class FleetStore:
             level_reason="",
             active=active,
             budget=budget(active),
-            warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
-            max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
+            warn_temp_c=warn_c,
+            max_temp_c=most_c,
             route=worst_route(entry.sample),
             orders=entry.orders,
         )
@@ -364,3 +367,14 @@ def _after(points: deque[Point], since: float) -> Iterator[Point]:
     """Walk back from the newest: charts ask for much less than is kept."""
     recent = list(takewhile(lambda point: point.at >= since, reversed(points)))
     return reversed(recent)
+
+
+def _limits_c(
+    limits: ThermalConstraints | None, sample: DeviceSample | None, spec: FleetSpec
+) -> tuple[float, float]:
+    """Return from where a temperature is a warning and critical: by the device's own word, if any."""
+    heat = None if sample is None else sample.thermal
+    warn_c = limits.warn_temp_c if limits else None
+    if heat is not None and heat.limit_c is not None:
+        return warn_c or heat.limit_c - WARM_BELOW_C, heat.limit_c
+    return warn_c or spec.warn_temp_c, (limits.max_temp_c if limits else None) or spec.max_temp_c

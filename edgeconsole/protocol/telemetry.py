@@ -12,6 +12,7 @@ import msgspec
 
 from edgeconsole.protocol.bounds import Count, DeadlineMs, UnixTime
 from edgeconsole.protocol.failsafe import RouteSample, Transition
+from edgeconsole.protocol.thermal import ThermalSample, ThermalTransition
 from edgeconsole.specs import AgentState
 
 
@@ -149,6 +150,8 @@ class DeviceSample(msgspec.Struct, frozen=True, gc=False):
     """Why the state is `error` or `maintenance`."""
     routes: tuple[RouteSample, ...] = ()
     """The failsafe ladder of each model that answers to a name."""
+    thermal: ThermalSample | None = None
+    """`None`: the agent is from before the thermal policy."""
     backlog: BacklogSample | None = None
     """`None`: the agent keeps none."""
 
@@ -166,6 +169,8 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     message: str
     transition: Transition | None = None
     """With kind `rung_changed`: what changed, and the conditions that made it so."""
+    thermal: ThermalTransition | None = None
+    """Likewise with kind `thermal_changed`."""
 
     @property
     def activated(self) -> str:

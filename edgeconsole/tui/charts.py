@@ -13,6 +13,7 @@ from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.rollups import HOUR_S, MINUTE_S
 from edgeconsole.protocol.telemetry import DeviceEvent
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui import thermal_lines
 from edgeconsole.tui.chart_geometry import GAP_S, Window, chart
 from edgeconsole.tui.chart_marks import Mark
 from edgeconsole.tui.glyphs import Glyphs
@@ -77,9 +78,9 @@ def marks(
 
     The device's clock may be wrong: its latest sample tells how late it is there.
     """
-    if view.sample is None or view.age_s is None:
+    behind_s = _behind_s(view, now)
+    if behind_s is None:
         return ()
-    behind_s = now - view.age_s - view.sample.time_unix_s
     found: list[Mark] = []
     for event in reversed(newest_first):
         if event.activated:
@@ -101,6 +102,28 @@ def marks(
     return tuple(found)
 
 
+def heat_marks(
+    view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
+) -> tuple[Mark, ...]:
+    """Return likewise the marks of the thermal policy's transitions."""
+    behind_s = _behind_s(view, now)
+    if behind_s is None:
+        return ()
+    found: list[Mark] = []
+    for event in reversed(newest_first):
+        if event.thermal is not None:
+            word, role, level = thermal_lines.mark(event.thermal)
+            at_s = event.thermal.time_unix_s + behind_s
+            found.append(Mark(at_s, glyphs.shapes[level], word, role))
+    return tuple(found)
+
+
+def _behind_s(view: DeviceView, now: float) -> float | None:
+    if view.sample is None or view.age_s is None:
+        return None
+    return now - view.age_s - view.sample.time_unix_s
+
+
 def latency(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()) -> ChartSpec:
     """Return the chart of p50, p95 and p99 against the deadline."""
     title: Line = (("latency ms  ", "text"), ("p50 ", "low"), ("p95 ", "mid"), ("p99", "high"))
@@ -117,7 +140,9 @@ def latency(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] =
     return ChartSpec(title, series, limits, 0.0, 0.01, 1.5, "no answers in this time", marks=marks)
 
 
-def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+def temperature(
+    view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()
+) -> ChartSpec:
     """Return the chart of the temperature against its two limits."""
     warn_c, most_c = view.warn_temp_c, view.max_temp_c
     title: Line = (
@@ -126,10 +151,12 @@ def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     )
     limits = (Limit(warn_c, "warn", hard=False), Limit(most_c, "crit"))
     series = (_series("high", points, lambda point: point.temp_c),)
-    return ChartSpec(title, series, limits, None, 20.0, 0.75, _missing(view, "temperature"))
+    missing = _missing(view, "temperature")
+    title = (*title, *_simulated(view))
+    return ChartSpec(title, series, limits, None, 20.0, 0.75, missing, marks=marks)
 
 
-def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+def power(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()) -> ChartSpec:
     """Return the chart of the power drawn, against the budget if there is one."""
     budget_w = view.hello.device.power_budget_w if view.hello else None
     title: Line = (("power W", "text"),)
@@ -138,7 +165,8 @@ def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
         title = (*title, (f"   budget {fmt.limit(budget_w)}", "limit"))
         limits = (Limit(budget_w, "warn", hard=False),)
     series = (_series("high", points, lambda point: point.power_w),)
-    return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"))
+    title = (*title, *_simulated(view))
+    return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"), marks=marks)
 
 
 def load(points: Sequence[Point]) -> ChartSpec:
@@ -149,6 +177,12 @@ def load(points: Sequence[Point]) -> ChartSpec:
         _series("high", points, lambda point: point.cpu_percent),
     )
     return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say", most=100.0)
+
+
+def _simulated(view: DeviceView) -> Line:
+    heat = None if view.sample is None else view.sample.thermal
+    simulated = heat is not None and heat.simulated
+    return ((f"  {thermal_lines.SIMULATED}", "limit"),) if simulated else ()
 
 
 def _missing(view: DeviceView, what: str) -> str:

@@ -47,6 +47,7 @@ PURE = (
     "summary",
     "switch_lines",
     "tabular",
+    "thermal_lines",
     "why_lines",
 )
 

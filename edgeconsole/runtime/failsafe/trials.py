@@ -43,6 +43,7 @@ class Trials:
         primary = route.primary
         if (
             primary is None
+            or not route.judge.may_compute
             or not primary.workers_ready
             or route.house.override(route.model) is not None
             or primary.stalled_ms(now_s) > 0.0

@@ -10,7 +10,14 @@ from textual.containers import Horizontal, VerticalScroll
 from edgeconsole.fleet import switches
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.telemetry import DeviceEvent
-from edgeconsole.tui import actions, charts, device_lines, ladder_lines, switch_lines
+from edgeconsole.tui import (
+    actions,
+    charts,
+    device_lines,
+    ladder_lines,
+    switch_lines,
+    thermal_lines,
+)
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
@@ -71,6 +78,7 @@ class DeviceScreen(ScrollingScreen):
             with Horizontal(id="more-charts"):
                 yield Chart(glyphs, id="power")
                 yield Chart(glyphs, id="load")
+            yield Lines(glyphs, id="heat")
             yield Lines(glyphs, id="ladder")
             yield Lines(glyphs, id="models")
             yield Lines(glyphs, id="events")
@@ -95,11 +103,15 @@ class DeviceScreen(ScrollingScreen):
         short = self.app.size.height < _ROOMY
         ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
         self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
+        heat = thermal_lines.thermal(view, width, state.glyphs)
+        put_away(self.query_one("#heat", Lines), away=not heat)
+        self.query_one("#heat", Lines).show(device_lines.quiet(heat, role))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        self._share_height(len(models) + len(ladder) + 1 + len(waiting) + len(switched))
+        extra = len(waiting) + len(switched) + len(heat)
+        self._share_height(len(models) + len(ladder) + 1 + extra)
         self._draw_charts(view, points, events, role)
 
     def _draw_charts(
@@ -111,6 +123,7 @@ class DeviceScreen(ScrollingScreen):
     ) -> None:
         state, now = self.state, self.state.frame.at
         marks = charts.marks(view, events, now, state.glyphs)
+        heat = charts.heat_marks(view, events, now, state.glyphs)
         window = charts.window_for(points, now)
         seconds = charts.LONGER_S[self.longer - 1] if self.longer else 0.0
         read: Sequence[Point] | None = points
@@ -119,8 +132,8 @@ class DeviceScreen(ScrollingScreen):
             points = read or ()
         for name, spec in (
             ("#latency", charts.latency(view, points, marks)),
-            ("#temperature", charts.temperature(view, points)),
-            ("#power", charts.power(view, points)),
+            ("#temperature", charts.temperature(view, points, heat)),
+            ("#power", charts.power(view, points, heat)),
             ("#load", charts.load(points)),
         ):
             shown = charts.titled(spec, seconds, read) if seconds else spec
