@@ -25,7 +25,7 @@ bench-serving:
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.installed-bench
 	@.venv-bench/bin/python -m benchmarks.serving $(BENCH)
 
-bench-optimiser: $(VENV)/.installed-dev
+bench-optimiser: $(VENV)/.installed-realdata
 	@$(BIN)/python -m benchmarks.optimizer $(BENCH)
 
 bench-history: $(VENV)/.installed-dev
@@ -53,6 +53,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) for development (once; some minutes)"
 	@$(PIP) -e '.[torch,train,dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-realdata: pyproject.toml constraints.txt $(VENV)/.installed-dev
+	@$(PIP) -e '.[torch,train,realdata]'
+	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) with the peers (once; some minutes)"

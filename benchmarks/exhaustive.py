@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.optimizer_rows import Check, fits, recommended
+from benchmarks.check import Check
+from benchmarks.optimizer_rows import fits, recommended
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MANIFEST_NAME, MODEL_ONNX
 from edgeconsole.protocol.optimization import OptimizationReport
@@ -41,15 +42,19 @@ def against_all(bundle: Bundle, report: OptimizationReport, variants: Path) -> l
     return [by_median(timed, picked), *by_tail(timed, picked)]
 
 
+def bundles_of(variants: Path) -> dict[str, Bundle]:
+    """Return the bundles in a folder by their digests."""
+    found = [Bundle.open(path.parent) for path in variants.glob(f"*/{MANIFEST_NAME}")]
+    return {each.digest: each for each in found}
+
+
 def _contenders(report: OptimizationReport, variants: Path) -> Iterator[Contender]:
-    folders = {
-        Bundle.open(path.parent).digest: path.parent for path in variants.glob(f"*/{MANIFEST_NAME}")
-    }
+    bundles = bundles_of(variants)
     made = {(each.digest, each.engine): each for each in fits(report)}
     for (digest, engine), variant in sorted(made.items()):
         for threads in range(1, report.device.cores + 1):
             name = _name(digest, engine, threads)
-            model = folders[digest] / MODEL_ONNX
+            model = bundles[digest].file_path(MODEL_ONNX)
             yield Contender(name, variant.technique, engine, threads, model)
 
 

@@ -8,6 +8,7 @@ Prints its port. Every connection is a device of its own: one sample a second, b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import time
@@ -15,6 +16,7 @@ from collections import deque
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from edgeconsole.protocol.backlog import Block, pack
@@ -94,15 +96,19 @@ class _Device:
 
     async def run(self) -> None:
         """Answer until the console leaves."""
-        async with asyncio.TaskGroup() as tasks:
-            pushing: asyncio.Task[None] | None = None
+        with contextlib.suppress(ConnectionClosed):
             async for frame in self._connection:
                 command = decode_command(frame)
                 await self._connection.send(encode(self._answer(command)))
                 if isinstance(command, Subscribe):
-                    pushing = tasks.create_task(self._push())
-            if pushing is not None:
+                    break
+            pushing = asyncio.create_task(self._push())
+            try:
+                async for frame in self._connection:
+                    await self._connection.send(encode(self._answer(decode_command(frame))))
+            finally:
                 pushing.cancel()
+                await asyncio.gather(pushing, return_exceptions=True)
 
     def _answer(self, command: Command) -> HelloReply | BackfillReply | Done:
         if isinstance(command, Hello):

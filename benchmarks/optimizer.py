@@ -21,16 +21,19 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.exhaustive import against_all
+from benchmarks.check import Check
+from benchmarks.exhaustive import against_all, bundles_of
 from benchmarks.fetch import Cache, UnavailableError
 from benchmarks.machine import describe
-from benchmarks.optimizer_rows import Check, Row, checks
+from benchmarks.optimizer_rows import Row, checks, recommended
 from benchmarks.optimizer_tables import pairs_table, results_table, targets_table
 from benchmarks.pairs.all import PAIRS
 from benchmarks.pairs.pair import Pair
 from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.manifest import MODEL_ONNX
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.protocol.optimization import OptimizationReport
+from edgeconsole.runtime.optimizer.engines import ONNXRUNTIME, open_engine
 
 _QUICK: Final = ("mlp", "cnn", "shuttle", "reuters")
 _QUICK_BUDGET: Final = "60s"
@@ -105,7 +108,21 @@ def _measure(pair: Pair, cache: Cache, options: argparse.Namespace) -> Row:
         if pair.name in options.exhaustive.split(","):
             print(f"{pair.name}: measuring all that fits", file=sys.stderr, flush=True)
             found += against_all(Bundle.open(bundle), report, variants)
+        found += _follow_up(pair, cache, Bundle.open(bundle), report, variants)
         return Row(pair, report, tuple(found))
+
+
+def _follow_up(
+    pair: Pair, cache: Cache, original: Bundle, report: OptimizationReport, variants: Path
+) -> list[Check]:
+    """Return what the pair itself finds out about the recommended variant."""
+    pick = recommended(report)
+    if pair.follow_up is None or pick is None:
+        return []
+    packed = open_engine(ONNXRUNTIME, original.file_path(MODEL_ONNX), original.manifest, threads=1)
+    bundle = bundles_of(variants)[pick.digest]
+    variant = open_engine(pick.engine, bundle.file_path(MODEL_ONNX), bundle.manifest, threads=1)
+    return pair.follow_up(cache, packed.run, variant.run)
 
 
 def _optimize(bundle: Path, out: Path, cache: Path, budget: str) -> OptimizationReport | str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.check import Check
 from benchmarks.pairs.pair import Kind, Pair
 from edgeconsole.protocol.optimization import OptimizationReport, Variant, VariantStatus
 
@@ -35,16 +36,6 @@ GOALS: Final[Mapping[Kind, Goal]] = {
     Kind.RECURRENT: Goal(8.0),
     Kind.TRANSFORMER: Goal(3.0, with_litert=5.0),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A target and how it stands."""
-
-    what: str
-    limit: str
-    measured: str
-    met: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from benchmarks.fetch import Cache
 from benchmarks.pairs.pair import Kind, Material, Pair, need
+from benchmarks.pairs.residual import Residual
 from benchmarks.training import SEED, Recipe, seed_everything, train
 
 _HELD_OUT: Final = 599
@@ -56,24 +57,6 @@ class Cnn(nn.Module):
         """Score ten classes."""
         scores: torch.Tensor = self.layers(x.reshape(-1, 1, _SIDE, _SIDE))
         return scores
-
-
-class Residual(nn.Module):
-    """A convolution with a way around it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.way = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add what the way makes of it."""
-        return functional.relu(x + self.way(x))
 
 
 class ResNet(nn.Module):

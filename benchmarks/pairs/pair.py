@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.check import Check
 from benchmarks.fetch import Cache, UnavailableError
 from edgeconsole.bundle.manifest import Task
 from edgeconsole.packing import pack_model
@@ -18,6 +19,10 @@ from edgeconsole.protocol.tensors import Array
 
 if TYPE_CHECKING:
     import torch
+
+
+Run = Callable[[Sequence[Array]], list[Array]]
+"""A loaded model: inputs and outputs in the manifest's order."""
 
 
 class Kind(StrEnum):
@@ -60,6 +65,8 @@ class Pair:
     """Fetches and trains; raises `UnavailableError` if something cannot be had."""
     is_small: bool = True
     """Whether the targets for small models hold: memory and the time of the search."""
+    follow_up: Callable[[Cache, Run, Run], list[Check]] | None = None
+    """Compares the original with the recommended variant where rows alone do not say enough."""
 
     def pack(self, cache: Cache, folder: Path) -> Path:
         """Make the model and pack it into `folder`; returns the bundle.

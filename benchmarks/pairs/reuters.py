@@ -35,7 +35,7 @@ _HEADER_LINES: Final = 3
 _WORDS: Final = 8_000
 _LENGTH: Final = 128
 _WIDTH: Final = 64
-_CALIBRATION: Final = 1_000
+_CALIBRATION: Final = 2_000
 _RECIPE: Final = Recipe(epochs=5, batch=64, peak_rate=4e-3, threads=2)
 _PADDING, _UNKNOWN = 0, 1
 

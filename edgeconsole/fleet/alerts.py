@@ -16,7 +16,7 @@ import msgspec
 
 from edgeconsole.fleet.levels import Freshness
 from edgeconsole.fleet.store import DeviceView
-from edgeconsole.protocol.figures import Figures, figures_of
+from edgeconsole.protocol.figures import Counters, counters_of
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import Severity
 from edgeconsole.specs import AlertConfig
@@ -93,7 +93,7 @@ class _Standing:
 
 @dataclass(slots=True)
 class _Device:
-    counts: deque[tuple[float, str, Figures]] = field(default_factory=deque)
+    counts: deque[tuple[float, str, int, Counters]] = field(default_factory=deque)
     standings: dict[AlertKind, _Standing] = field(default_factory=dict)
 
 
@@ -145,15 +145,15 @@ class AlertEvaluator:
         counts, sample = device.counts, view.sample
         if counts and counts[-1][1] != sample.boot_id:
             counts.clear()
-        if not counts or counts[-1][2].seq != sample.seq:
-            counts.append((now, sample.boot_id, figures_of(sample)))
+        if not counts or counts[-1][2] != sample.seq:
+            counts.append((now, sample.boot_id, sample.seq, counters_of(sample)))
         while len(counts) > 2 and now - counts[1][0] >= WINDOW_S:
             counts.popleft()
-        first, last = counts[0][2], counts[-1][2]
-        requests = last.requests_total - first.requests_total
-        degraded = last.degraded_total - first.degraded_total
-        failed = last.failed_total - first.failed_total
-        answered = last.answered_total - first.answered_total + degraded
+        first, last = counts[0][3], counts[-1][3]
+        requests = last.requests - first.requests
+        degraded = last.degraded - first.degraded
+        failed = last.failed - first.failed
+        answered = last.answered - first.answered + degraded
         yield AlertKind.ERRORS, _share("failed", failed, requests, self._config.error_share)
         yield (
             AlertKind.DEGRADED,

@@ -1,6 +1,6 @@
 """What the console remembers: samples, events, transitions in SQLite, written in batches by one writer.
 
-One commit every half second: a console that is killed loses at most the last second, and
+One commit a second: a console that is killed fetches again what it had not written, and
 reading never waits for writing.
 """
 
@@ -28,7 +28,7 @@ from edgeconsole.protocol.figures import figures_of
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
 from edgeconsole.specs import RetentionConfig
 
-FLUSH_S: Final = 0.5
+FLUSH_S: Final = 1.0
 _PRUNE_EVERY_S: Final = 3600.0
 MAX_WAITING: Final = 100_000
 """Overflow rule while the disk refuses: the oldest rows are dropped, and counted."""
@@ -106,7 +106,7 @@ class History:
             self._transitions.append(moved)
 
     async def run(self) -> None:
-        """Write for ever, every half second; what the disk refuses is tried again."""
+        """Write for ever, every second; what the disk refuses is tried again."""
         while True:
             await asyncio.sleep(FLUSH_S)
             await self.flush()

@@ -7,7 +7,10 @@ counted in `problem`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections import deque
@@ -86,7 +89,9 @@ class Hooks:
             return f"{program[0]} did not end within {self._config.timeout_s:g} s"
         finally:
             if process.returncode is None:
-                process.kill()
+                # With all that it started: the session is its own.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         return f"{program[0]} ended with {process.returncode}" if process.returncode else ""
 

@@ -49,34 +49,67 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     memory_percent: float | None
 
 
+class Counters(msgspec.Struct, frozen=True, gc=False):
+    """Sums over all models of a device since its agent started."""
+
+    requests: int
+    answered: int
+    refused: int
+    failed: int
+    late: int
+    degraded: int
+    """Answers from the rung `fallback` or below."""
+    rate_per_s: float
+
+
+def counters_of(sample: DeviceSample) -> Counters:
+    """Return the sums of a sample; one pass, for consoles do this a thousand times a second."""
+    requests = answered = refused = failed = late = 0
+    rate_per_s = 0.0
+    for each in sample.models:
+        requests += each.requests_total
+        answered += each.answered_total
+        refused += each.refused_total
+        failed += each.failed_total
+        late += each.late_total
+        rate_per_s += each.rate_per_s
+    degraded = sum(
+        count
+        for route in sample.routes
+        for rung, count in route.answers.items()
+        if rung in _DEGRADED
+    )
+    return Counters(requests, answered, refused, failed, late, degraded, rate_per_s)
+
+
 def figures_of(sample: DeviceSample) -> Figures:
     """Return what is kept of a sample."""
     model = representative(sample)
-    models = sample.models
+    sums = counters_of(sample)
     return Figures(
-        seq=sample.seq,
-        time_unix_s=round(sample.time_unix_s, 3),
-        state=sample.state,
-        model=model.model if model else None,
-        version=model.version if model else None,
-        variant=model.variant if model else None,
-        deadline_ms=_rounded(model.deadline_ms, 3) if model else None,
-        p50_ms=_rounded(model.p50_ms, 3) if model else None,
-        p95_ms=_rounded(model.p95_ms, 3) if model else None,
-        p99_ms=_rounded(model.p99_ms, 3) if model else None,
-        rate_per_s=_rounded(sum(each.rate_per_s for each in models), 2) or 0.0,
-        requests_total=sum(each.requests_total for each in models),
-        answered_total=sum(each.answered_total for each in models),
-        refused_total=sum(each.refused_total for each in models),
-        failed_total=sum(each.failed_total for each in models),
-        late_total=sum(each.late_total for each in models),
-        degraded_total=degraded_total(sample),
-        temp_c=_rounded(sample.temp_c.value, 2),
-        temp_quality=sample.temp_c.quality,
-        power_w=_rounded(sample.power_w.value, 2),
-        power_quality=sample.power_w.quality,
-        cpu_percent=_rounded(sample.cpu_percent, 2),
-        memory_percent=_rounded(sample.memory_percent, 2),
+        sample.seq,
+        round(sample.time_unix_s, 3),
+        sample.state,
+        model.model if model else None,
+        model.version if model else None,
+        model.variant if model else None,
+        _rounded(model.deadline_ms, 3) if model else None,
+        _rounded(model.p50_ms, 3) if model else None,
+        _rounded(model.p95_ms, 3) if model else None,
+        _rounded(model.p99_ms, 3) if model else None,
+        _rounded(sums.rate_per_s, 2) or 0.0,
+        sums.requests,
+        sums.answered,
+        sums.refused,
+        sums.failed,
+        sums.late,
+        sums.degraded,
+        _rounded(sample.temp_c.value, 2),
+        sample.temp_c.quality,
+        _rounded(sample.power_w.value, 2),
+        sample.power_w.quality,
+        _rounded(sample.cpu_percent, 2),
+        _rounded(sample.memory_percent, 2),
     )
 
 
@@ -84,8 +117,11 @@ def representative(sample: DeviceSample | None) -> ModelSample | None:
     """Return the active model nearest to its deadline; without traffic, the first active one."""
     if sample is None:
         return None
-    active = [model for model in sample.models if model.active]
-    return max(active, key=lambda model: budget(model) or 0.0, default=None)
+    nearest, most = None, -1.0
+    for model in sample.models:
+        if model.active and (share := budget(model) or 0.0) > most:
+            nearest, most = model, share
+    return nearest
 
 
 def budget(model: ModelSample | None) -> float | None:
@@ -93,16 +129,6 @@ def budget(model: ModelSample | None) -> float | None:
     if model is None or model.p99_ms is None:
         return None
     return model.p99_ms / model.deadline_ms
-
-
-def degraded_total(sample: DeviceSample) -> int:
-    """Return how many requests were answered below the primary's own rungs since the start."""
-    return sum(
-        count
-        for route in sample.routes
-        for rung, count in route.answers.items()
-        if rung in _DEGRADED
-    )
 
 
 _DEGRADED = frozenset(

@@ -52,7 +52,7 @@ def activated_text(key: str, model: str) -> str:
     return f"{key}{_ANSWERS}{model!r}"
 
 
-class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One sensor reading; `value` is `None` where it is unknown, and then `reason` says why."""
 
     value: float | None = None
@@ -62,7 +62,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class ModelSample(msgspec.Struct, frozen=True):
+class ModelSample(msgspec.Struct, frozen=True, gc=False):
     """One loaded model at one moment.
 
     Percentiles are over the last 60 s of answered requests, in milliseconds from the moment the
@@ -128,7 +128,7 @@ class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why nothing is written at the moment; empty while all is well."""
 
 
-class DeviceSample(msgspec.Struct, frozen=True):
+class DeviceSample(msgspec.Struct, frozen=True, gc=False):
     """A whole device at one moment; `seq` counts samples since the agent's start `boot_id`."""
 
     device_id: str

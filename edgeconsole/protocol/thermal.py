@@ -26,7 +26,7 @@ class ThermalState(StrEnum):
     HOT = "hot"
     """The rate of inferences is governed; then fewer threads and a lighter model."""
     CRITICAL = "critical"
-    """Inference is refused; then models are unloaded."""
+    """Inference is refused."""
 
     @property
     def depth(self) -> int:
@@ -60,8 +60,6 @@ class ThermalAllowance(msgspec.Struct, frozen=True, omit_defaults=True):
     """A loaded, proven fallback model answers in the primary's place."""
     refuse: bool = False
     """Inference is refused; control and telemetry go on."""
-    unload: bool = False
-    """Models are unloaded."""
 
 
 class ThermalOverride(msgspec.Struct, frozen=True, omit_defaults=True):

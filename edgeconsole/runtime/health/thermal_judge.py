@@ -80,7 +80,12 @@ def judge(
         return state
     reason = f"{_degrees(seen.scene.temp_c)}, cool for {needed_s:.0f} s or more"
     return replace(
-        state, judged=after, judged_since_s=now_s, cause="cooled", reason=reason, fell_s=now_s
+        state,
+        judged=after,
+        judged_since_s=now_s,
+        judged_cause="cooled",
+        judged_reason=reason,
+        fell_s=now_s,
     )
 
 
@@ -89,7 +94,7 @@ def force(
 ) -> tuple[ThermalPolicyState, bool]:
     """Put in force what was judged or forced; says whether what was forced is ignored."""
     judged, ignored = after.judged, False
-    state, cause, reason = judged, after.cause, after.reason
+    state, cause, reason = judged, after.judged_cause, after.judged_reason
     if forced is not None and forced.state.depth != judged.depth:
         ignored = judged is ThermalState.CRITICAL
         if not ignored:
@@ -120,8 +125,8 @@ def _up(
         state,
         judged=calling.level,
         judged_since_s=now_s,
-        cause=calling.name,
-        reason=_words(calling),
+        judged_cause=calling.name,
+        judged_reason=_words(calling),
         setbacks=setbacks,
         rate=rate,
     )
@@ -138,9 +143,11 @@ def _base(state: ThermalPolicyState, scene: Scene, now_s: float) -> ThermalPolic
     else:
         reason = NO_LIMIT
     if base is state.judged:
-        return state if known else replace(state, reason=reason)
+        return state if known else replace(state, judged_reason=reason)
     cause = "sensor_found" if known else "limit_lost"
-    return replace(state, judged=base, judged_since_s=now_s, cause=cause, reason=reason)
+    return replace(
+        state, judged=base, judged_since_s=now_s, judged_cause=cause, judged_reason=reason
+    )
 
 
 def _words(signal: Signal) -> str:

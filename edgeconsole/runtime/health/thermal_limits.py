@@ -7,7 +7,6 @@ class is written here.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,6 +89,5 @@ def limit_of(reading: ThermalReading, limits: ThermalLimits) -> tuple[float | No
 
 
 def _trusted(value_c: float | None) -> float | None:
-    if value_c is None or not math.isfinite(value_c):
-        return None
-    return value_c if _TRUSTED_C[0] <= value_c <= _TRUSTED_C[1] else None
+    trusted = value_c is not None and _TRUSTED_C[0] <= value_c <= _TRUSTED_C[1]
+    return value_c if trusted else None

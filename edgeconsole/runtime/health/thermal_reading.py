@@ -43,9 +43,8 @@ class ThermalReading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
 def plausible_c(reading: ThermalReading) -> float | None:
     """Return the temperature, unless it is unknown or no processor's temperature."""
     temp_c = reading.temp_c
-    if temp_c is None or not math.isfinite(temp_c):
-        return None
-    return temp_c if _PLAUSIBLE_C[0] <= temp_c <= _PLAUSIBLE_C[1] else None
+    plausible = temp_c is not None and _PLAUSIBLE_C[0] <= temp_c <= _PLAUSIBLE_C[1]
+    return temp_c if plausible else None
 
 
 def known_w(reading: ThermalReading) -> float | None:

@@ -30,6 +30,8 @@ class ThermalPolicyState:
     since_s: float = 0.0
     judged: ThermalState = ThermalState.UNKNOWN
     judged_since_s: float = 0.0
+    judged_cause: str = ""
+    judged_reason: str = ""
     cause: str = ""
     reason: str = ""
     step: int = 0

@@ -1,4 +1,8 @@
-"""The ladder of what is held back, one step a period, and the allowance that each step means. Pure."""
+"""The ladder of what is held back, one step a period, and the allowance that each step means. Pure.
+
+Refusing is the last step: models that are not asked are processes that sleep, and unloading them
+would cool nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +21,17 @@ STEPS: Final = (
     "half of the threads",
     "a lighter model answers",
     "inference is refused",
-    "models are unloaded",
 )
 _RANGES: Final = {
     ThermalState.UNKNOWN: (0, 0),
     ThermalState.NOMINAL: (0, 0),
     ThermalState.WARM: (1, 2),
     ThermalState.HOT: (3, 5),
-    ThermalState.CRITICAL: (6, 7),
+    ThermalState.CRITICAL: (6, 6),
 }
 LAST_HOT_STEP: Final = 5
 _NEAR_SET_C: Final = 1.0
 _FALLING_C_PER_S: Final = -0.05
-_RISING_C_PER_S: Final = 0.05
 _TIGHT: Final = {3: 0.75, 4: 0.5}
 """From a step of being hot the next is taken where the rate is below this share of the reference."""
 
@@ -56,7 +58,7 @@ def next_step(given: StepInput, limits: ThermalLimits) -> int:
     least, most = _RANGES[given.state]
     if not least <= given.step <= most:
         return least
-    if given.step == most or given.held_s < limits.step_s or not _wants_more(given, limits):
+    if given.step == most or given.held_s < limits.step_s or not _wants_more(given):
         return given.step
     return given.step + 1
 
@@ -76,11 +78,10 @@ def allowance(
         thread_share=0.5 if step >= 4 else 1.0,
         lighter_model=step >= LAST_HOT_STEP,
         refuse=step >= 6,
-        unload=step >= 7,
     )
 
 
-def _wants_more(given: StepInput, limits: ThermalLimits) -> bool:
+def _wants_more(given: StepInput) -> bool:
     match given.state:
         case ThermalState.WARM:
             calls = ThermalState.WARM in given.called
@@ -89,10 +90,6 @@ def _wants_more(given: StepInput, limits: ThermalLimits) -> bool:
             allowed, reference = given.rate.allowed_per_s, given.rate.reference_per_s
             tight = allowed is not None and allowed < _TIGHT[given.step] * reference
             return tight and _near_set(given)
-        case ThermalState.CRITICAL:
-            calls = ThermalState.CRITICAL in given.called
-            rising = given.slope_c_per_s > _RISING_C_PER_S
-            return calls and rising and given.held_s >= limits.rising_hold_s
         case _:
             return False
 
