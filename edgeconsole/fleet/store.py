@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 from typing import Final
@@ -64,9 +64,9 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     cpu_percent: float | None
     memory_percent: float | None
     rate_per_s: float
-    key: str = field(default="", kw_only=True)
+    key: str = ""
     """The bundle that the latencies are of, `model/version/variant`; empty: the past does not say."""
-    rss_bytes: int | None = field(default=None, kw_only=True)
+    rss_bytes: int | None = None
     """The memory of its workers."""
 
 
