@@ -17,6 +17,7 @@ import psutil
 
 from edgeconsole import __version__
 from edgeconsole.bundle import Bundle
+from edgeconsole.engines import installed_engines
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
@@ -42,6 +43,7 @@ from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.http import make_http_server
+from edgeconsole.runtime.jobs.permission import check_order
 from edgeconsole.runtime.jobs.records import JobRecords
 from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
 from edgeconsole.runtime.models import needs
@@ -94,10 +96,12 @@ class EdgeIntelligentAgent:
             lambda: self.store,
             lambda: self.engine.samples(time.monotonic()),
             self.telemetry.record,
+            engines=self.config.device_spec.supported_frameworks,
             program=optimizer,
         )
         self.commands = CommandLog(settings.state_dir)
         self._store: ModelStore | None = None
+        self._device = _completed(self.config.device_spec, self.device_id)
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
         http = self.config.http
@@ -187,7 +191,7 @@ class EdgeIntelligentAgent:
             boot_id=self.boot_id,
             tier=self.config.deployment_tier,
             latency_requirement=self.config.latency_requirement,
-            device=_completed(self.config.device_spec, self.device_id),
+            device=self._device,
             platform=f"{platform.system()} {platform.machine()}",
         )
 
@@ -404,7 +408,7 @@ class EdgeIntelligentAgent:
         return message
 
     async def optimize(self, command: Optimize) -> OptimizeReply:
-        """Queue an optimisation; raises `RequestError` or `StoreError`."""
+        """Queue an optimisation; raises `RequestError`, `BundleError` or `StoreError`."""
         known = self.jobs.ordered(command)
         if known is not None:
             return known
@@ -418,6 +422,7 @@ class EdgeIntelligentAgent:
                 else f"nothing answers to {command.model!r}",
                 hint="list_models says what there is; a digest names what is not active",
             )
+        check_order(self.config, bundle.manifest, command.level)
         return await self.jobs.order(command, bundle)
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
@@ -500,6 +505,10 @@ def _completed(spec: EdgeDeviceSpec, device_id: str) -> EdgeDeviceSpec:
         network_bandwidth_mbps=spec.network_bandwidth_mbps,
         power_budget_w=spec.power_budget_w,
         thermal_constraints=spec.thermal_constraints,
-        supported_frameworks=spec.supported_frameworks,
+        supported_frameworks=tuple(
+            name
+            for name in installed_engines()
+            if not spec.supported_frameworks or name in spec.supported_frameworks
+        ),
         optimization_capabilities=spec.optimization_capabilities,
     )
