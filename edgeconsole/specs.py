@@ -154,7 +154,8 @@ class EdgeDeviceSpec(_Spec, frozen=True):
     thermal_constraints: ThermalConstraints = ThermalConstraints()
     supported_frameworks: tuple[str, ...] = ()
     """Engines it may use, not datatypes; none named: all that are installed."""
-    optimization_capabilities: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
+    optimization_capabilities: tuple[ModelOptimizationLevel, ...] = ()
+    """What jobs may do here; none named: everything."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that are not positive and a name that is not one."""
@@ -243,7 +244,8 @@ class ModelDeploymentSpec(_Spec, frozen=True):
     """Models that may answer in its place, best first."""
     failsafe: FailsafeSpec = FailsafeSpec()
     """What may answer in its place beside models, and what counts as failing."""
-    supported_optimizations: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
+    supported_optimizations: tuple[ModelOptimizationLevel, ...] = ()
+    """What jobs may do to it; none named: everything."""
 
     def __post_init__(self) -> None:
         """Refuse names, shares and counts outside their range."""

@@ -1,4 +1,6 @@
-"""Take pictures of the running demo, both screens at three sizes: SVG by Textual, PNG by Chromium.
+"""Take pictures of the running demo, both screens at three sizes, and of a device in a heatwave.
+
+SVG by Textual, PNG by Chromium:
 
     python scripts/screenshots.py [--out screenshots]
 
@@ -21,13 +23,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from edgeconsole.demo.fleet import DemoFleet
+from edgeconsole.demo.fleet import HOT_DEVICE, DemoFleet, Scenario
 from edgeconsole.demo.service import DemoService
 from edgeconsole.tui.app import EdgeConsoleApp
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import now
 
 ROOT = Path(__file__).resolve().parent.parent
+_HEAT_SIZE = (120, 40)
 SIZES = ((80, 24), (120, 40), (200, 60))
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _FONTS = "'Fira Code', 'DejaVu Sans Mono', monospace"
@@ -179,13 +182,35 @@ async def demo_pictures(out: Path, warm_s: float) -> list[Path]:
             await demo.stop()
 
 
+async def heat_pictures(out: Path, heat_s: float) -> list[Path]:
+    """Run the heatwave until the simulated device stepped down and recovered; take its picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        demo = DemoService(DemoFleet(Path(folder), Scenario.HEATWAVE))
+        await demo.start()
+        try:
+            await asyncio.sleep(heat_s)
+            app = EdgeConsoleApp(Watching(demo))
+            async with app.run_test(size=_HEAT_SIZE) as pilot:
+                await app.open_device(HOT_DEVICE)
+                app.tick()
+                await pilot.pause()
+                app.tick()
+                await pilot.pause()
+                columns, lines = _HEAT_SIZE
+                return [_write(out / f"heatwave-{columns}x{lines}.svg", app)]
+        finally:
+            await demo.stop()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Take all pictures of the running demo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "screenshots")
     parser.add_argument("--warm", type=float, default=90.0, help="seconds before the first picture")
+    parser.add_argument("--heat", type=float, default=175.0, help="seconds of heatwave")
     arguments = parser.parse_args(argv)
     paths = asyncio.run(demo_pictures(arguments.out, arguments.warm))
+    paths += asyncio.run(heat_pictures(arguments.out, arguments.heat))
     drawn = list(pictures(paths))
     for path in (*paths, *drawn):
         print(path)

@@ -13,7 +13,8 @@ _LEVEL = ModelOptimizationLevel
 def check_order(config: EdgeAgentConfig, manifest: Manifest, level: ModelOptimizationLevel) -> None:
     """Raise `RequestError` if the device, or the model's entry, leaves the level out.
 
-    `full_optimization` stands for all levels, and `none` changes nothing: it is always allowed.
+    A file that names no levels allows all. `full_optimization` stands for all levels, and `none`
+    changes nothing: it is always allowed.
     Raises `BundleError` for a bundle that is no source of variants.
     """
     check_source(manifest)
@@ -28,9 +29,9 @@ def check_order(config: EdgeAgentConfig, manifest: Manifest, level: ModelOptimiz
 def _check(
     level: ModelOptimizationLevel, allowed: tuple[ModelOptimizationLevel, ...], where: str
 ) -> None:
-    if level not in {*allowed, _LEVEL.NONE} and _LEVEL.FULL_OPTIMIZATION not in allowed:
+    if allowed and level not in {*allowed, _LEVEL.NONE} and _LEVEL.FULL_OPTIMIZATION not in allowed:
         raise RequestError(
             ErrorCode.FORBIDDEN,
-            f"{level} is not among the {where}: {', '.join(allowed) or 'none'}",
+            f"{level} is not among the {where}: {', '.join(allowed)}",
             hint="choose another level, or change device.toml",
         )
