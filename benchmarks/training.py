@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from torch import nn
 from benchmarks.fetch import Cache
 
 SEED: Final = 7
+Tensors = dict[str, torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -51,24 +53,37 @@ def train(
     The same: recipe, layers, data and torch. A change of `forward` alone is not seen; give the
     model another `name` then.
     """
-    place = cache.root / "trained" / f"{name}-{_key(module, recipe, data)}.safetensors"
-    try:
-        module.load_state_dict(load_file(place))
-    except (FileNotFoundError, SafetensorError, RuntimeError):
+
+    def trained() -> Tensors:
         _run(name, module, recipe, data, loss)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(".partial")
-        save_file({key: value.contiguous() for key, value in module.state_dict().items()}, partial)
-        partial.rename(place)
+        return module.state_dict()
+
+    module.load_state_dict(kept(cache, name, [recipe, repr(module)], data, trained))
     module.eval()
 
 
-def _key(module: nn.Module, recipe: Recipe, data: tuple[torch.Tensor, torch.Tensor]) -> str:
-    digest = hashlib.sha256(msgspec.json.encode([recipe, repr(module), str(torch.__version__)]))
+def kept(
+    cache: Cache,
+    name: str,
+    told: Sequence[object],
+    data: Sequence[torch.Tensor],
+    make: Callable[[], Tensors],
+) -> Tensors:
+    """Return tensors that `make` made before of the same `told` and data, or makes now."""
+    digest = hashlib.sha256(msgspec.json.encode([*told, str(torch.__version__)]))
     for tensor in data:
         digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    place = cache.root / "trained" / f"{name}-{digest.hexdigest()[:16]}.safetensors"
+    try:
+        return load_file(place)
+    except (FileNotFoundError, SafetensorError):
+        made = {key: value.contiguous() for key, value in make().items()}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_suffix(f".{os.getpid()}")
+    save_file(made, partial)
+    partial.rename(place)
+    return made
 
 
 def _run(

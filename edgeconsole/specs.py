@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from edgeconsole.engines import Engine
+
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -150,8 +152,8 @@ class EdgeDeviceSpec(_Spec, frozen=True):
     power_budget_w: float | None = None
     """What the device may draw, not what it draws."""
     thermal_constraints: ThermalConstraints = ThermalConstraints()
-    supported_frameworks: tuple[str, ...] = ("onnxruntime",)
-    """Engines that are installed, not datatypes."""
+    supported_frameworks: tuple[str, ...] = ()
+    """Engines it may use, not datatypes; none named: all that are installed."""
     optimization_capabilities: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
 
     def __post_init__(self) -> None:
@@ -469,6 +471,7 @@ class EdgeAgentConfig(_Spec, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts are seen together."""
         check_id("agent_id", self.agent_id)
+        _check_frameworks(self.device_spec.supported_frameworks)
         names = [spec.model_id for spec in self.model_specs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -487,6 +490,17 @@ class EdgeAgentConfig(_Spec, frozen=True):
             if spec.model_id == model_id and spec.deadline_ms is not None:
                 return spec.deadline_ms
         return self.latency_requirement.deadline_ms
+
+
+def _check_frameworks(names: tuple[str, ...]) -> None:
+    strange = [name for name in names if name not in {*Engine}]
+    if strange:
+        known = ", ".join(Engine)
+        raise ValueError(
+            f"supported_frameworks: {strange[0]!r} is not an engine; there are {known}"
+        )
+    if names and Engine.ONNXRUNTIME not in names:
+        raise ValueError("supported_frameworks must name onnxruntime: models are packed for it")
 
 
 class FleetDevice(_Spec, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.pairs import audio, fashion, reuters, shuttle, silero
+from benchmarks.pairs import audio, fashion, lite0, minilm, reuters, shuttle, silero
 from benchmarks.pairs.digits import DIGITS
 from benchmarks.pairs.pair import Pair
 
@@ -15,4 +15,6 @@ PAIRS: Final[tuple[Pair, ...]] = (
     fashion.PAIR,
     audio.PAIR,
     silero.PAIR,
+    lite0.PAIR,
+    minilm.PAIR,
 )

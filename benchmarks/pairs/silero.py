@@ -98,7 +98,7 @@ def _material(cache: Cache) -> Material:
     module = load(cache.files(_WHEEL) / _WHEEL.wanted[0])
     clips, labels = _clips(cache)
     with torch.no_grad():
-        rows = _recorded(module, clips)
+        rows = recorded(module, clips)
     # Whole clips calibrate or judge: neighbouring frames are too alike to be on both sides.
     order = np.random.default_rng(SEED).permutation(len(clips))
     calibrates, judges = order[:_CALIBRATION_CLIPS], order[_CALIBRATION_CLIPS:]
@@ -129,12 +129,12 @@ def _clips(cache: Cache) -> tuple[Array, Array]:
         found[int(sound.label != MUSIC)] += _cut(sound)
     random = np.random.default_rng(SEED)
     chosen = [
-        found[label][place]
+        (found[label][place], label)
         for label, count in ((1, _SPEECH_CLIPS), (0, _MUSIC_CLIPS))
         for place in random.permutation(len(found[label]))[:count]
     ]
-    labels = np.repeat(np.array([1, 0]), [_SPEECH_CLIPS, len(chosen) - _SPEECH_CLIPS])
-    return resample_poly(np.stack(chosen), 2, 1, axis=1).astype(np.float32), labels
+    clips, labels = (np.array(each) for each in zip(*chosen, strict=True))
+    return resample_poly(clips, 2, 1, axis=1).astype(np.float32), labels
 
 
 def _cut(sound: Sound) -> list[Array]:
@@ -150,7 +150,7 @@ def _frames(clips: Array) -> Iterator[Array]:
         yield np.ascontiguousarray(padded[:, at : at + _CONTEXT + _FRAME])
 
 
-def _recorded(module: Silero, clips: Array) -> dict[str, Array]:
+def recorded(module: Silero, clips: Array) -> dict[str, Array]:
     """Return what goes into the original at every frame of every clip, by input."""
     hidden = cell = torch.zeros(len(clips), _STATE)
     seen: dict[str, list[Array]] = {"sound": [], "hidden": [], "cell": []}
@@ -165,7 +165,7 @@ def _recorded(module: Silero, clips: Array) -> dict[str, Array]:
 def check_carried(cache: Cache, original: Run, variant: Run) -> list[Check]:
     """Run whole clips with states carried, and compare how often each tells speech from music."""
     clips, labels = _clips(cache)
-    before, after = _speech(original, clips), _speech(variant, clips)
+    before, after = speech_of(original, clips), speech_of(variant, clips)
     metric = METRICS["accuracy"]
     scored = [metric.prepare({"is_speech": _decided(each)}, labels) for each in (before, after)]
     found = paired_drop(scored[0], scored[1], len(labels), SEED)
@@ -180,7 +180,7 @@ def check_carried(cache: Cache, original: Run, variant: Run) -> list[Check]:
     return [Check(what, f"≤ {_MOST_DROP:g}", said, met=found.drop <= _MOST_DROP)]
 
 
-def _speech(run: Run, clips: Array) -> Array:
+def speech_of(run: Run, clips: Array) -> Array:
     """Return the probabilities `[clips, frames]`."""
     states: Sequence[Array] = [np.zeros((len(clips), _STATE), np.float32)] * 2
     found = []

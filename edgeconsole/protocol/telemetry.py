@@ -6,6 +6,7 @@ Unknown fields are tolerated here, so that an older console can watch a newer ag
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -40,6 +41,16 @@ class ModelState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     STOPPING = "stopping"
+
+
+MODEL_ACTIVATED: Final = "model_activated"
+"""The kind of event that tells of another bundle that answers."""
+_ANSWERS: Final = " answers to "
+
+
+def activated_text(key: str, model: str) -> str:
+    """Return the message of an event that tells which bundle answers to a name from now on."""
+    return f"{key}{_ANSWERS}{model!r}"
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -160,3 +171,9 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     """With kind `rung_changed`: what changed, and the conditions that made it so."""
     thermal: ThermalTransition | None = None
     """Likewise with kind `thermal_changed`."""
+
+    @property
+    def activated(self) -> str:
+        """Return the key of the bundle that answers from now on; empty: it is about something else."""
+        key, told, _ = self.message.rpartition(_ANSWERS)
+        return key if self.kind == MODEL_ACTIVATED and told else ""

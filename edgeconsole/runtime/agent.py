@@ -18,6 +18,7 @@ import psutil
 
 from edgeconsole import __version__
 from edgeconsole.bundle import Bundle
+from edgeconsole.engines import installed_engines
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
@@ -35,7 +36,12 @@ from edgeconsole.protocol.control import (
     RollBackModel,
     StoredModel,
 )
-from edgeconsole.protocol.telemetry import DeviceSample, Severity
+from edgeconsole.protocol.telemetry import (
+    MODEL_ACTIVATED,
+    DeviceSample,
+    Severity,
+    activated_text,
+)
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
@@ -46,6 +52,7 @@ from edgeconsole.runtime.health.thermal_manager import ThermalManager
 from edgeconsole.runtime.health.thermal_reading import ThermalReading
 from edgeconsole.runtime.health.thermal_source import thermal_reading
 from edgeconsole.runtime.http import make_http_server
+from edgeconsole.runtime.jobs.permission import check_order
 from edgeconsole.runtime.jobs.records import JobRecords
 from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
 from edgeconsole.runtime.models import needs
@@ -98,12 +105,14 @@ class EdgeIntelligentAgent:
             lambda: self.store,
             lambda: self.engine.samples(time.monotonic()),
             self.telemetry.record,
+            engines=self.config.device_spec.supported_frameworks,
             program=optimizer,
         )
         self.commands = CommandLog(settings.state_dir)
         self.thermal = self._make_thermal()
         self.failsafe.heed(partial(heat_of, self.thermal))
         self._store: ModelStore | None = None
+        self._device = _completed(self.config.device_spec, self.device_id)
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
         http = self.config.http
@@ -224,7 +233,7 @@ class EdgeIntelligentAgent:
             boot_id=self.boot_id,
             tier=self.config.deployment_tier,
             latency_requirement=self.config.latency_requirement,
-            device=_completed(self.config.device_spec, self.device_id),
+            device=self._device,
             platform=f"{platform.system()} {platform.machine()}",
         )
 
@@ -363,9 +372,8 @@ class EdgeIntelligentAgent:
         self.engine.activate(bundle.digest)
         self.failsafe.expect(model)
         self._not_served.pop(model, None)
-        self.telemetry.record(
-            Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
-        )
+        told = activated_text(bundle.manifest.key, model)
+        self.telemetry.record(Severity.INFO, MODEL_ACTIVATED, told)
         if before is not None and before != bundle.digest:
             await self.engine.unload(before, drain_s=DRAIN_S)
         return f"{bundle.manifest.key} is active"
@@ -462,7 +470,7 @@ class EdgeIntelligentAgent:
         )
 
     async def optimize(self, command: Optimize) -> OptimizeReply:
-        """Queue an optimisation; raises `RequestError` or `StoreError`."""
+        """Queue an optimisation; raises `RequestError`, `BundleError` or `StoreError`."""
         known = self.jobs.ordered(command)
         if known is not None:
             return known
@@ -476,6 +484,7 @@ class EdgeIntelligentAgent:
                 else f"nothing answers to {command.model!r}",
                 hint="list_models says what there is; a digest names what is not active",
             )
+        check_order(self.config, bundle.manifest, command.level)
         return await self.jobs.order(command, bundle)
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
@@ -558,6 +567,10 @@ def _completed(spec: EdgeDeviceSpec, device_id: str) -> EdgeDeviceSpec:
         network_bandwidth_mbps=spec.network_bandwidth_mbps,
         power_budget_w=spec.power_budget_w,
         thermal_constraints=spec.thermal_constraints,
-        supported_frameworks=spec.supported_frameworks,
+        supported_frameworks=tuple(
+            name
+            for name in installed_engines()
+            if not spec.supported_frameworks or name in spec.supported_frameworks
+        ),
         optimization_capabilities=spec.optimization_capabilities,
     )

@@ -74,7 +74,7 @@ def _series(role: str, points: Sequence[Point], read: Callable[[Point], float | 
 def marks(
     view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
 ) -> tuple[Mark, ...]:
-    """Return the marks of a device's transitions, on the clock of the chart, oldest first.
+    """Return the marks of transitions and of new bundles, on the clock of the chart, oldest first.
 
     The device's clock may be wrong: its latest sample tells how late it is there.
     """
@@ -83,6 +83,10 @@ def marks(
         return ()
     found: list[Mark] = []
     for event in reversed(newest_first):
+        if event.activated:
+            variant = event.activated.rpartition("/")[2]
+            at = event.time_unix_s + behind_s
+            found.append(Mark(at, glyphs.switch, fmt.escape(variant), "accent"))
         moved = event.transition
         if moved is not None:
             down = moved.after.depth > moved.before.depth

@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from edgeconsole.runtime.http.metrics import Kind, Metric
+from edgeconsole.runtime.http.metric import Kind, Metric
 from edgeconsole.runtime.http.readings import Distribution, Labels, Reading, Snapshot, take_snapshot
 
 if TYPE_CHECKING:

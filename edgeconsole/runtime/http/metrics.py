@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from edgeconsole.runtime.http.metric import Kind, Metric
+from edgeconsole.runtime.http.sensor_metrics import SENSOR_METRICS
+
 PREFIX: Final = "edgeconsole_"
-
-
-class Kind(StrEnum):
-    """A Prometheus metric type."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric, named as a scrape shows it."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    unit: str
-    meaning: str
 
 
 _MODEL: Final = ("model", "version", "variant")
@@ -216,4 +197,5 @@ METRICS: Final[tuple[Metric, ...]] = (
     CACHE_EVICTIONS,
     CACHE_EXPIRATIONS,
     CACHE_BYTES,
+    *SENSOR_METRICS,
 )

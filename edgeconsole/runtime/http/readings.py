@@ -15,7 +15,8 @@ from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.runtime.failsafe.route import Route
 from edgeconsole.runtime.http import metrics
-from edgeconsole.runtime.http.metrics import Metric
+from edgeconsole.runtime.http.metric import Metric
+from edgeconsole.runtime.http.sensor_readings import read_monitor
 from edgeconsole.runtime.serving.metrics import LIMITS_US, Counts
 from edgeconsole.runtime.serving.runner import ModelRunner
 from edgeconsole.specs import AgentState
@@ -68,6 +69,7 @@ async def take_snapshot(agent: EdgeIntelligentAgent) -> Snapshot:
     snapshot = Snapshot()
     _read_agent(agent, snapshot)
     _read_cache(agent, snapshot)
+    read_monitor(agent.monitor, snapshot)
     for route in agent.failsafe.routes():
         read_route(route, snapshot)
     # Two loaded bundles of one name, version and variant would give a series twice: active first.

@@ -85,6 +85,7 @@ class JobService:
         samples: Callable[[], Iterable[ModelSample]],
         on_event: OnEvent,
         *,
+        engines: Sequence[str] = (),
         program: Sequence[str] = OPTIMIZER,
         grace_s: float = GRACE_S,
     ) -> None:
@@ -93,6 +94,7 @@ class JobService:
         self._store = store
         self._samples = samples
         self._on_event = on_event
+        self._engines = engines
         self._program = program
         self._grace_s = grace_s
         self._entries: dict[str, _Entry] = {}
@@ -305,7 +307,7 @@ class JobService:
         await asyncio.to_thread(cache.prune, self._cache)
         if entry.cancelled_by:
             return f"cancelled by {entry.cancelled_by}"
-        arguments = arguments_of(entry.job, bundle, self._cache, out)
+        arguments = arguments_of(entry.job, bundle, self._cache, out, self._engines)
         try:
             process = JobProcess([*self._program, *arguments], entry.take_progress)
         except OSError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from edgeconsole.bundle import Bundle
+from edgeconsole.bundle import Bundle, Manifest
+from edgeconsole.engines import check_engine
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import InferRequest
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
@@ -111,6 +113,7 @@ class InferenceEngine:
 
         Raises `BackendError`.
         """
+        await asyncio.to_thread(self.check_runs_here, bundle.manifest)
         runner = self._runners.get(bundle.digest)
         if runner is not None:
             return runner
@@ -133,6 +136,11 @@ class InferenceEngine:
             self._runners.pop(bundle.digest, None)
             raise
         return runner
+
+    def check_runs_here(self, manifest: Manifest) -> None:
+        """Raise `BackendError` if the device lacks the engine a bundle was made for. Blocking."""
+        allowed = self._config.device_spec.supported_frameworks
+        check_engine(manifest.execution, manifest.key, allowed)
 
     def _cores_for_one(self) -> int:
         """Return the cores one model may use, so that every configured model keeps one."""

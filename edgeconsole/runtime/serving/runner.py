@@ -79,7 +79,8 @@ class ModelRunner:
         self.curve = self._outlook.curve
         self.cached = spec.cache
         self._spec = spec
-        self._max_rows = spec.max_batch if self.manifest.is_batched else 1
+        most = self.manifest.execution.max_batch or spec.max_batch
+        self._max_rows = min(spec.max_batch, most) if self.manifest.is_batched else 1
         self._max_bytes = 2 * serving.max_message_bytes - ALIGNMENT * len(self.manifest.inputs)
         self._max_delay_s = spec.max_delay_ms / 1e3
         self._stopping = False

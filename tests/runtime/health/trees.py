@@ -32,7 +32,7 @@ def unpack(text: str, root: Path) -> dict[str, int]:
         assert match, f"line {number}: {line!r}"
         path, what = root / match["path"], match["what"] or ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink() or path.is_file():
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
             path.unlink()
         match match["how"], what:
             case "->", _:
