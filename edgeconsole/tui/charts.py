@@ -105,16 +105,17 @@ def marks(
 def heat_marks(
     view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
 ) -> tuple[Mark, ...]:
-    """Return likewise the marks of the thermal policy's transitions."""
+    """Return likewise the marks of the thermal policy's states; steps within one would hide its word."""
     behind_s = _behind_s(view, now)
     if behind_s is None:
         return ()
     found: list[Mark] = []
     for event in reversed(newest_first):
-        if event.thermal is not None:
-            word, role, level = thermal_lines.mark(event.thermal)
-            at_s = event.thermal.time_unix_s + behind_s
-            found.append(Mark(at_s, glyphs.shapes[level], word, role))
+        moved = event.thermal
+        if moved is not None and moved.before is not moved.after:
+            role, level = thermal_lines.mark(moved)
+            at_s = moved.time_unix_s + behind_s
+            found.append(Mark(at_s, glyphs.shapes[level], moved.after.value, role))
     return tuple(found)
 
 

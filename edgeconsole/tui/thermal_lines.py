@@ -96,12 +96,11 @@ def transition_lines(
     return [crop(title, width), *conditions(met)]
 
 
-def mark(each: ThermalTransition) -> tuple[str, str, Level]:
-    """Return a transition's word for a chart, its role and its level."""
+def mark(each: ThermalTransition) -> tuple[str, Level]:
+    """Return a transition's role and level on a chart."""
     hotter = each.step_after > each.step_before
-    word = each.after.value if each.before is not each.after else f"step{each.step_after}"
     level = LEVELS[each.after] if hotter else Level.OK
-    return word, LEVEL_ROLES[level], level
+    return LEVEL_ROLES[level], level
 
 
 def _state(sample: ThermalSample, glyphs: Glyphs) -> Line:
