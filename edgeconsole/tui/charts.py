@@ -11,7 +11,7 @@ from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.past import Resolution, resolution_for
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.rollups import HOUR_S, MINUTE_S
-from edgeconsole.protocol.telemetry import DeviceEvent
+from edgeconsole.protocol.telemetry import DeviceEvent, Quality, Reading
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.chart_geometry import GAP_S, Window, chart
 from edgeconsole.tui.chart_marks import Mark
@@ -24,6 +24,7 @@ WINDOWS_S: Final = (60.0, 120.0, 300.0, 600.0)
 
 LONGER_S: Final = (3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 """The times beyond that come from the history, in samples, minutes or hours."""
+_PLAIN: Final = (Quality.MEASURED, Quality.DERIVED)
 _JOINED: Final = 2.5
 """So many times the distance of rows is no gap yet: a row may be missing a part of its time."""
 
@@ -119,6 +120,7 @@ def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     title: Line = (
         ("temperature °C", "text"),
         (f"   warning {warn_c:.0f}  limit {most_c:.0f}", "limit"),
+        *_sensor(view, "temperature"),
     )
     limits = (Limit(warn_c, "warn", hard=False), Limit(most_c, "crit"))
     series = (_series("high", points, lambda point: point.temp_c),)
@@ -133,6 +135,7 @@ def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     if budget_w is not None:
         title = (*title, (f"   budget {fmt.limit(budget_w)}", "limit"))
         limits = (Limit(budget_w, "warn", hard=False),)
+    title = (*title, *_sensor(view, "power"))
     series = (_series("high", points, lambda point: point.power_w),)
     return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"))
 
@@ -147,10 +150,25 @@ def load(points: Sequence[Point]) -> ChartSpec:
     return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say", most=100.0)
 
 
-def _missing(view: DeviceView, what: str) -> str:
+def _sensor(view: DeviceView, what: str) -> Line:
+    """Name the sensor that a chart is of, and say so if it only estimates."""
+    reading = _reading(view, what)
+    if reading is None or reading.value is None or not reading.source:
+        return ()
+    kind = "" if reading.quality in _PLAIN else f"{reading.quality.value}: "
+    return ((f"   {kind}{fmt.escape(reading.source)}", "muted"),)
+
+
+def _reading(view: DeviceView, what: str) -> Reading | None:
     if view.sample is None:
+        return None
+    return view.sample.temp_c if what == "temperature" else view.sample.power_w
+
+
+def _missing(view: DeviceView, what: str) -> str:
+    reading = _reading(view, what)
+    if reading is None:
         return "no samples yet"
-    reading = view.sample.temp_c if what == "temperature" else view.sample.power_w
     return f"n/a: {fmt.escape(reading.reason or 'not measured')}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 from driving import texts
 from fleets import single
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeconsole.fleet.store import Point
+from edgeconsole.protocol.telemetry import Quality, Reading
 from edgeconsole.tui import charts
+from edgeconsole.tui import format as fmt
 from edgeconsole.tui.chart_geometry import Window, chart, plot, row_of, time_axis
 from edgeconsole.tui.glyphs import ASCII, BLOCK, BRAILLE, Glyphs
 from edgeconsole.tui.runs import Line, line_width, plain
@@ -231,3 +234,32 @@ def test_a_longer_time_says_what_it_waits_for() -> None:
         spec = charts.titled(charts.load(()), 3600.0, read)
         lines = charts.draw(spec, window, (60, 8), BRAILLE)
         assert any(text in plain(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("reading", "shown"),
+    [
+        (
+            Reading(61.0, "°C", "coretemp/Package id 0", Quality.MEASURED),
+            "   coretemp/Package id 0",
+        ),
+        (
+            Reading(8.0, "W", "estimate: 3 to 9 W", Quality.ESTIMATED),
+            "   estimated: estimate: 3 to 9 W",
+        ),
+        (Reading(61.0, "°C", "plant", Quality.SIMULATED), "   simulated: plant"),
+        (Reading(61.0, "°C", "evil\x1b[31m", Quality.MEASURED), fmt.escape("   evil\x1b[31m")),
+        (Reading(unit="°C", reason="no thermal zone"), ""),
+    ],
+)
+def test_charts_name_the_sensor_they_are_of(reading: Reading, shown: str) -> None:
+    """The title ends with the control sensor, and says so if it is no measurement."""
+    store, _ = single(seconds=30)
+    view = store.devices()[0]
+    assert view.sample is not None
+    sample = msgspec.structs.replace(view.sample, temp_c=reading, power_w=reading)
+    view = msgspec.structs.replace(view, sample=sample)
+    for spec in (charts.temperature(view, ()), charts.power(view, ())):
+        title = plain(spec.title)
+        assert title.endswith(shown)
+        assert shown or "thermal" not in title
