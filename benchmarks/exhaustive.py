@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.check import Check
 from benchmarks.optimizer_rows import fits, recommended
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.manifest import MANIFEST_NAME, MODEL_ONNX
+from edgeconsole.bundle.manifest import MANIFEST_NAME
 from edgeconsole.protocol.optimization import OptimizationReport
 from edgeconsole.runtime.optimizer.contender import Contender, Timing
 from edgeconsole.runtime.optimizer.measure import time_together
@@ -54,8 +54,9 @@ def _contenders(report: OptimizationReport, variants: Path) -> Iterator[Contende
     for (digest, engine), variant in sorted(made.items()):
         for threads in range(1, report.device.cores + 1):
             name = _name(digest, engine, threads)
-            model = bundles[digest].file_path(MODEL_ONNX)
-            yield Contender(name, variant.technique, engine, threads, model)
+            manifest = bundles[digest].manifest
+            model = bundles[digest].file_path(manifest.model_file)
+            yield Contender(name, variant.technique, manifest.execution, threads, model)
 
 
 def _name(digest: str, engine: str, threads: int) -> str:

@@ -31,9 +31,10 @@ from benchmarks.pairs.all import PAIRS
 from benchmarks.pairs.pair import Pair
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_ONNX
+from edgeconsole.engines import PLAIN
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.protocol.optimization import OptimizationReport
-from edgeconsole.runtime.optimizer.engines import ONNXRUNTIME, open_engine
+from edgeconsole.runtime.backends.opening import open_engine
 
 _QUICK: Final = ("mlp", "cnn", "shuttle", "reuters")
 _QUICK_BUDGET: Final = "60s"
@@ -119,9 +120,11 @@ def _follow_up(
     pick = recommended(report)
     if pair.follow_up is None or pick is None:
         return []
-    packed = open_engine(ONNXRUNTIME, original.file_path(MODEL_ONNX), original.manifest, threads=1)
+    packed = open_engine(PLAIN, original.file_path(MODEL_ONNX), original.manifest, threads=1)
     bundle = bundles_of(variants)[pick.digest]
-    variant = open_engine(pick.engine, bundle.file_path(MODEL_ONNX), bundle.manifest, threads=1)
+    manifest = bundle.manifest
+    model = bundle.file_path(manifest.model_file)
+    variant = open_engine(manifest.execution, model, manifest, threads=1)
     return pair.follow_up(cache, packed.run, variant.run)
 
 

@@ -6,7 +6,6 @@ Each verb lives in `edgeconsole.commands`; what it needs is imported when it run
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -30,7 +29,7 @@ from edgeconsole.commands import (
     why,
 )
 from edgeconsole.errors import EdgeConsoleError
-from edgeconsole.text import printable
+from edgeconsole.text import discard_output, printable
 
 EXIT_ERROR: Final = 2
 _EXIT_INTERRUPTED: Final = 130
@@ -41,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except EdgeConsoleError as error:
         print(f"edgeconsole: {printable(error.message)}", file=sys.stderr)
         if error.hint:
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
     return code
 

@@ -102,6 +102,8 @@ class ErrorCode(StrEnum):
     """The answer would come too late, so the request was not taken; the estimate is with it."""
     QUEUE_FULL = "QUEUE_FULL"
     """Too many requests wait already; try again later or elsewhere."""
+    THROTTLED = "THROTTLED"
+    """The device is hot and answers fewer requests a second; the time to wait is with it."""
     NOT_READY = "NOT_READY"
     """The model has no worker that can serve now."""
     CANCELLED = "CANCELLED"

@@ -62,9 +62,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read_options(options: argparse.Namespace) -> Asked:
     """Return what was asked for; raises `ConfigError` for a budget that is none."""
-    budget_s = parse_duration(options.budget)
+    try:
+        budget_s = parse_duration(options.budget)
+    except ConfigError as error:
+        raise ConfigError(f"--budget: {error.message}", hint=error.hint) from error
     if not MIN_BUDGET_S <= budget_s <= MAX_BUDGET_S:
-        raise ConfigError(f"--budget {options.budget} is not between 10s and 24h")
+        raise ConfigError(f"--budget: {options.budget} is not between 10s and 24h")
     return Asked(
         level=ModelOptimizationLevel(options.level),
         objective=Objective(options.objective),

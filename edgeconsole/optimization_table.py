@@ -21,6 +21,7 @@ def report_lines(report: OptimizationReport) -> Iterator[str]:
         f"{report.model}/{report.version} · {report.level} · measured on {device.cpu}, "
         f"{device.cores} cores"
     )
+    yield f"engines: {', '.join(f'{name} {version}' for name, version in device.engines.items())}"
     yield f"judged by {report.evaluation}" + (" · from the cache" if report.cache == "hit" else "")
     yield ""
     rows = [_HEAD, _row(report.baseline, "")]

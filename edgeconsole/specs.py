@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from edgeconsole.engines import Engine
+
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -117,10 +119,17 @@ class ThermalConstraints(_Spec, frozen=True):
     """Temperature limits in °C; `None` means that the device's own trip points decide."""
 
     warn_temp_c: float | None = None
+    """From here on the device is warm; `None`: 15 °C below its limit."""
     max_temp_c: float | None = None
+    """A limit besides the trip points: the lowest counts."""
+    unknown_rate_per_s: float | None = None
+    """The most requests a second while the temperature is unknown; `None`: as many as come."""
 
     def __post_init__(self) -> None:
         """Refuse limits outside what silicon survives, or in the wrong order."""
+        rate = self.unknown_rate_per_s
+        if rate is not None and not 1.0 <= rate <= 1e6:
+            raise ValueError(f"unknown_rate_per_s must be 1 to 1000000, got {rate}")
         for name, value in (("warn_temp_c", self.warn_temp_c), ("max_temp_c", self.max_temp_c)):
             if value is not None and not 0.0 <= value <= 125.0:
                 raise ValueError(f"{name} must be between 0 and 125 °C, got {value}")
@@ -143,8 +152,8 @@ class EdgeDeviceSpec(_Spec, frozen=True):
     power_budget_w: float | None = None
     """What the device may draw, not what it draws."""
     thermal_constraints: ThermalConstraints = ThermalConstraints()
-    supported_frameworks: tuple[str, ...] = ("onnxruntime",)
-    """Engines that are installed, not datatypes."""
+    supported_frameworks: tuple[str, ...] = ()
+    """Engines it may use, not datatypes; none named: all that are installed."""
     optimization_capabilities: tuple[ModelOptimizationLevel, ...] = (ModelOptimizationLevel.NONE,)
 
     def __post_init__(self) -> None:
@@ -399,6 +408,46 @@ class HealthConfig(_Spec, frozen=True):
     """How to estimate power where nothing measures it; `None`: it is unknown."""
 
 
+class SimulatedHeat(_Spec, frozen=True):
+    """`[simulated_heat]`: a made-up device's heat in place of sensors, marked so everywhere.
+
+    A die and a heat sink that are heated by the requests the agent answers, in a room whose
+    temperature rises and falls like a wave. For demonstrations and tests.
+    """
+
+    limit_c: float = 80.0
+    """Its passive trip."""
+    ambient_c: float = 25.0
+    wave_c: float = 0.0
+    """How much hotter the room is at the top of the wave."""
+    wave_s: float = 240.0
+    """From one top to the next."""
+    idle_w: float = 2.0
+    joules_each: float = 0.1
+    """What one request costs."""
+    most_w: float = 15.0
+    die_k_per_w: float = 1.5
+    sink_k_per_w: float = 3.0
+    die_tau_s: float = 5.0
+    sink_tau_s: float = 60.0
+    time_scale: float = 1.0
+    """How many seconds pass for the device, its policy included, in one of ours."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no device."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0.0 <= value <= 10_000.0 or (value == 0.0 and name not in _MAY_BE_ZERO):
+                raise ValueError(f"{name} must be positive and at most 10000, got {value}")
+        if not 50.0 <= self.limit_c <= 125.0:
+            raise ValueError(f"limit_c must be 50 to 125 °C, got {self.limit_c}")
+        if self.time_scale > 100.0:
+            raise ValueError(f"time_scale must be at most 100, got {self.time_scale}")
+
+
+_MAY_BE_ZERO: Final = frozenset({"ambient_c", "wave_c", "idle_w", "joules_each"})
+
+
 class EdgeAgentConfig(_Spec, frozen=True):
     """A whole `device.toml`. Tables `[device]` and `[[models]]` are `device_spec`, `model_specs`."""
 
@@ -414,12 +463,15 @@ class EdgeAgentConfig(_Spec, frozen=True):
     failsafe: LadderConfig = LadderConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     health: HealthConfig = HealthConfig()
+    simulated_heat: SimulatedHeat | None = None
+    """A made-up device's heat in place of sensors; `None`: the sensors count."""
     device_spec: EdgeDeviceSpec = msgspec.field(name="device", default=EdgeDeviceSpec())
     model_specs: tuple[ModelDeploymentSpec, ...] = msgspec.field(name="models", default=())
 
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts are seen together."""
         check_id("agent_id", self.agent_id)
+        _check_frameworks(self.device_spec.supported_frameworks)
         names = [spec.model_id for spec in self.model_specs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -438,6 +490,17 @@ class EdgeAgentConfig(_Spec, frozen=True):
             if spec.model_id == model_id and spec.deadline_ms is not None:
                 return spec.deadline_ms
         return self.latency_requirement.deadline_ms
+
+
+def _check_frameworks(names: tuple[str, ...]) -> None:
+    strange = [name for name in names if name not in {*Engine}]
+    if strange:
+        known = ", ".join(Engine)
+        raise ValueError(
+            f"supported_frameworks: {strange[0]!r} is not an engine; there are {known}"
+        )
+    if names and Engine.ONNXRUNTIME not in names:
+        raise ValueError("supported_frameworks must name onnxruntime: models are packed for it")
 
 
 class FleetDevice(_Spec, frozen=True):

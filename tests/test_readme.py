@@ -19,12 +19,15 @@ from edgeconsole.specs import (
     PowerEstimate,
     ServerConfig,
     ServingConfig,
+    SimulatedHeat,
+    ThermalConstraints,
 )
 from edgeconsole.toml_file import load_toml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SENSORS = (ROOT / "docs" / "sensors.md").read_text()
+HEAT = (ROOT / "docs" / "heat.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -66,12 +69,14 @@ def test_the_configuration_examples_are_valid(tmp_path, marker, kind):
         FailsafeSpec,
         HealthConfig,
         PowerEstimate,
+        SimulatedHeat,
+        ThermalConstraints,
     ],
 )
 def test_every_key_is_documented(kind):
-    """Each key of `device.toml` and `fleet.toml` is in the README, or in docs/sensors.md."""
+    """Each key of `device.toml` and `fleet.toml` is in the README, docs/sensors.md or docs/heat.md."""
     for field in msgspec.structs.fields(kind):
-        assert re.search(rf"\b{field.encode_name}\b", README + SENSORS), field.encode_name
+        assert re.search(rf"\b{field.encode_name}\b", README + SENSORS + HEAT), field.encode_name
 
 
 def test_the_verbs_are_documented():

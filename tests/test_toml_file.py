@@ -138,6 +138,20 @@ BAD: dict[str, tuple[type[msgspec.Struct], str, int | None, str, str]] = {
         "models[0].supported_optimizations[1]: 'prune' is not one of",
         "did you mean 'pruning'?",
     ),
+    "an engine there is not": (
+        EdgeAgentConfig,
+        AGENT + '[device]\nsupported_frameworks = ["onnxruntime", "int8"]\n',
+        None,
+        "supported_frameworks: 'int8' is not an engine; there are onnxruntime, openvino, litert",
+        "",
+    ),
+    "no engine for packed models": (
+        EdgeAgentConfig,
+        AGENT + '[device]\nsupported_frameworks = ["openvino"]\n',
+        None,
+        "supported_frameworks must name onnxruntime",
+        "",
+    ),
     "out of range": (
         EdgeAgentConfig,
         AGENT + '[server]\nhost = "127.0.0.1"\nport = 70000\n',

@@ -9,19 +9,28 @@ from typing import Any, Final, Literal
 import msgspec
 
 from edgeconsole.bundle.static_answer import static_rows
+from edgeconsole.engines import PLAIN, Engine, Execution
 from edgeconsole.errors import BundleError
 from edgeconsole.protocol.tensors import TensorSpec
 
 SCHEMA: Final = "edgeconsole.bundle/1"
 MANIFEST_NAME: Final = "manifest.json"
 MODEL_ONNX: Final = "model.onnx"
+MODEL_TFLITE: Final = "model.tflite"
 MODEL_PT2: Final = "model.pt2"
 GOLDEN: Final = "golden.safetensors"
 CALIBRATION: Final = "calibration.safetensors"
 EVALUATION: Final = "evaluation.safetensors"
-FILE_NAMES: Final = (MODEL_ONNX, MODEL_PT2, GOLDEN, CALIBRATION, EVALUATION)
+FILE_NAMES: Final = (MODEL_ONNX, MODEL_TFLITE, MODEL_PT2, GOLDEN, CALIBRATION, EVALUATION)
 CODE_FILES: Final = frozenset({MODEL_PT2})
 """Files that run code when they are loaded: `torch.export.load` can execute a planted pickle."""
+
+SERVED_FILES: Final = {
+    Engine.ONNXRUNTIME: MODEL_ONNX,
+    Engine.OPENVINO: MODEL_ONNX,
+    Engine.LITERT: MODEL_TFLITE,
+}
+"""What each engine reads. OpenVINO's own format loads no faster than ONNX, and would be a second file."""
 
 MAX_MANIFEST_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -59,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     version: str
     variant: str = "fp32"
     task: Task
-    format: Literal["onnx"] = "onnx"
+    format: Literal["onnx", "tflite"] = "onnx"
     contains_code: bool = False
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -70,6 +79,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     producer: str = ""
     static_answer: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     """By output: what to answer when no model can; not in the file where nobody declared one."""
+    runs_in: Execution | msgspec.UnsetType = msgspec.UNSET
+    """The engine it was made for; not in the file of a model that runs as it was packed."""
 
     def __post_init__(self) -> None:
         """Refuse what the types alone cannot: bad names, repeated names, unknown files."""
@@ -86,13 +97,25 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise ValueError(f"{kind} {bad[0].name!r} has a dimension below -1")
         if self.static_answer is not msgspec.UNSET:
             static_rows(self.outputs, self.static_answer)
-        _check_files(self.files)
+        _check_files(self.files, self.model_file)
+        if not self.model_file.endswith(f".{self.format}"):
+            raise ValueError(f"format {self.format!r} is not what {self.execution.engine} reads")
         if self.contains_code != any(file.path in CODE_FILES for file in self.files):
             raise ValueError("contains_code does not agree with the files listed")
 
     def file(self, path: str) -> BundleFile | None:
         """Return the entry of one file, or `None` if the bundle does not have it."""
         return next((file for file in self.files if file.path == path), None)
+
+    @property
+    def execution(self) -> Execution:
+        """Return the engine and the precision it is served with."""
+        return PLAIN if isinstance(self.runs_in, msgspec.UnsetType) else self.runs_in
+
+    @property
+    def model_file(self) -> str:
+        """Return the name of the file that is served."""
+        return SERVED_FILES[self.execution.engine]
 
     @property
     def key(self) -> str:
@@ -121,7 +144,7 @@ def check_version(version: str) -> str:
     return version
 
 
-def _check_files(files: tuple[BundleFile, ...]) -> None:
+def _check_files(files: tuple[BundleFile, ...], served: str) -> None:
     paths = [file.path for file in files]
     if len(set(paths)) != len(paths):
         raise ValueError(f"a file is listed twice in {paths}")
@@ -130,9 +153,12 @@ def _check_files(files: tuple[BundleFile, ...]) -> None:
             raise ValueError(f"file {file.path!r} is not one a bundle may have: {list(FILE_NAMES)}")
         if file.size < 0 or not _SHA256.fullmatch(file.sha256):
             raise ValueError(f"file {file.path!r} needs a size in bytes and a SHA-256 in hex")
-    for needed in (MODEL_ONNX, GOLDEN):
+    for needed in (served, GOLDEN):
         if needed not in paths:
             raise ValueError(f"file {needed!r} is missing from the list")
+    others = {*SERVED_FILES.values()}.intersection(paths) - {served}
+    if others:
+        raise ValueError(f"file {min(others)!r} is for another engine than {served!r}")
 
 
 def decode_manifest(data: bytes, *, where: str) -> Manifest:

@@ -26,6 +26,8 @@ from edgeconsole.bundle.manifest import (
     MANIFEST_NAME,
     MODEL_ONNX,
     MODEL_PT2,
+    MODEL_TFLITE,
+    SERVED_FILES,
     BundleFile,
     Manifest,
     Task,
@@ -34,6 +36,7 @@ from edgeconsole.bundle.manifest import (
 from edgeconsole.bundle.swap import put_in_place, sibling
 from edgeconsole.bundle.tensorfile import INPUTS, LABELS, OUTPUTS, encode_tensors
 from edgeconsole.durable import sync_folder
+from edgeconsole.engines import PLAIN, Execution
 from edgeconsole.errors import BundleError
 from edgeconsole.protocol.tensors import Array, TensorSpec
 
@@ -45,12 +48,14 @@ class Contents:
     `calibration` and the first part of `evaluation` have shape `[rows, ...]`.
     """
 
-    onnx: bytes
+    onnx: bytes | None
     golden_inputs: Mapping[str, Array]
     golden_outputs: Mapping[str, Array]
     pt2: bytes | None = None
     calibration: Mapping[str, Array] | None = None
     evaluation: tuple[Mapping[str, Array], Array] | None = None
+    tflite: bytes | None = None
+    """What LiteRT reads, in place of `onnx`."""
 
 
 def write_bundle(
@@ -68,6 +73,7 @@ def write_bundle(
     created: str = "",
     producer: str = "",
     static_answer: Mapping[str, Any] | None = None,
+    execution: Execution = PLAIN,
 ) -> Bundle:
     """Write a bundle and return it opened; an older bundle at `path` is replaced in one step.
 
@@ -83,6 +89,7 @@ def write_bundle(
             version=version,
             variant=variant,
             task=task,
+            format="onnx" if contents.tflite is None else "tflite",
             contains_code=not CODE_FILES.isdisjoint(files),
             inputs=inputs,
             outputs=outputs,
@@ -92,6 +99,7 @@ def write_bundle(
             created=created or datetime.now(UTC).isoformat(timespec="seconds"),
             producer=producer or _this_program(),
             static_answer=msgspec.UNSET if static_answer is None else dict(static_answer),
+            runs_in=msgspec.UNSET if execution == PLAIN else execution,
         )
     except ValueError as error:
         raise BundleError(f"{target}: {error}") from error
@@ -115,21 +123,24 @@ def write_variant(
     source: Bundle,
     variant: str,
     *,
-    onnx: bytes,
+    model: bytes,
     golden_inputs: Mapping[str, Array],
     golden_outputs: Mapping[str, Array],
     pt2: bytes | None = None,
+    execution: Execution = PLAIN,
 ) -> Bundle:
     """Write another form of a bundle's model: the same name, data and description, another file.
 
-    Raises as `write_bundle` does.
+    `model` is what the engine of `execution` reads. Raises as `write_bundle` does.
     """
     manifest = source.manifest
     answer = manifest.static_answer
+    is_tflite = SERVED_FILES[execution.engine] == MODEL_TFLITE
     return write_bundle(
         path,
         Contents(
-            onnx=onnx,
+            onnx=None if is_tflite else model,
+            tflite=model if is_tflite else None,
             golden_inputs=golden_inputs,
             golden_outputs=golden_outputs,
             pt2=pt2,
@@ -145,6 +156,7 @@ def write_variant(
         labels=manifest.labels,
         metric=manifest.metric,
         static_answer=None if isinstance(answer, msgspec.UnsetType) else answer,
+        execution=execution,
     )
 
 
@@ -174,9 +186,13 @@ def encode_contents(contents: Contents) -> dict[str, bytes]:
         **{INPUTS + name: value for name, value in contents.golden_inputs.items()},
         **{OUTPUTS + name: value for name, value in contents.golden_outputs.items()},
     }
-    files = {MODEL_ONNX: contents.onnx, GOLDEN: encode_tensors(golden)}
-    if contents.pt2 is not None:
-        files[MODEL_PT2] = contents.pt2
+    models = {
+        MODEL_ONNX: contents.onnx,
+        MODEL_TFLITE: contents.tflite,
+        MODEL_PT2: contents.pt2,
+    }
+    files = {name: data for name, data in models.items() if data is not None}
+    files[GOLDEN] = encode_tensors(golden)
     if contents.calibration is not None:
         rows = {INPUTS + name: value for name, value in contents.calibration.items()}
         files[CALIBRATION] = encode_tensors(rows)

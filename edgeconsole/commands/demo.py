@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeconsole.demo.fleet import DemoFleet, default_folder
+from edgeconsole.demo.fleet import DemoFleet, Scenario, default_folder
 from edgeconsole.demo.service import DemoReport, DemoService
 
 
@@ -28,12 +28,18 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--dir", type=Path, help="where the demo keeps its files (default: the XDG state folder)"
     )
+    parser.add_argument(
+        "--scenario",
+        choices=[each.value for each in Scenario],
+        default=Scenario.CALM.value,
+        help="heatwave: one device is simulated to get hot, and steps down (default: calm)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; the exit code is 0 only if every device answered."""
-    service = DemoService(DemoFleet(options.dir or default_folder()))
+    service = DemoService(DemoFleet(options.dir or default_folder(), Scenario(options.scenario)))
     if options.headless:
         asyncio.run(_headless(service, options.seconds))
     else:

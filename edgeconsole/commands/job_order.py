@@ -7,12 +7,12 @@ import json
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.folder import device_files
-from edgeconsole.durations import parse_duration
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.fleet import jobs, models
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.tasks import OptimizeTask
 from edgeconsole.optimization_options import Asked
+from edgeconsole.optimization_plan import sentences
 from edgeconsole.protocol.control import StoredModel
 from edgeconsole.text import printable
 
@@ -29,7 +29,9 @@ async def wanted(link: ControlLink, what: str, asked: Asked, bundle: Bundle | No
     return OptimizeTask(what, asked)
 
 
-async def print_plan(link: ControlLink, options: argparse.Namespace, bundle: Bundle | None) -> int:
+async def print_plan(
+    link: ControlLink, options: argparse.Namespace, asked: Asked, bundle: Bundle | None
+) -> int:
     """Say what would be done; raises `RequestError` where it would be refused."""
     stored = await models.stored(link)
     live = [each for each in await jobs.list_jobs(link) if not each.state.final]
@@ -46,30 +48,24 @@ async def print_plan(link: ControlLink, options: argparse.Namespace, bundle: Bun
             "device": options.device,
             "bundle": key,
             "digest": digest,
-            "level": options.level,
-            "budget_s": parse_duration(options.budget),
+            "level": asked.level.value,
+            "budget_s": asked.budget_s,
             "send_bytes_at_most": sent,
             "ahead": len(live),
         }
         print(json.dumps({"plan": plan}))
         return 0
-    print(f"{options.level} of {printable(key)} on {options.device}, {options.budget} at most")
+    print(f"{asked.level} of {printable(key)} on {options.device}")
     print(f"would be sent: {sent} bytes at most" if sent else "nothing would be sent")
-    print(f"jobs before it: {len(live)}" if live else "it would start at once")
+    for word, sentence in sentences(asked, len(live)):
+        print(f"{word}: {sentence}")
     return 0
 
 
 def _find(stored: tuple[StoredModel, ...], name: str) -> StoredModel:
-    """Return the newest bundle of `MODEL/VERSION[/VARIANT]`, or the one that answers to `MODEL`."""
-    model, version, variant = [*name.split("/", 2), "", ""][:3]
-    for each in stored:
-        if (
-            each.model == model
-            and version in ("", each.version)
-            and variant in ("", each.variant)
-            and ("/" in name or each.active)
-        ):
-            return each
+    found = models.find(stored, name)
+    if found is not None:
+        return found
     raise RequestError(
         ErrorCode.UNKNOWN_MODEL,
         f"the device has no {name!r}" + ("" if "/" in name else " that answers"),

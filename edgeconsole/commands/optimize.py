@@ -29,7 +29,7 @@ from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.deploy import send_bundle
 from edgeconsole.fleet.inventory import Inventory
-from edgeconsole.fleet.orders import Intent
+from edgeconsole.fleet.orders import NO_REASON, Intent
 from edgeconsole.fleet.tasks import ActivateTask, CancelTask, OptimizeTask, Task
 from edgeconsole.optimization_options import Asked, add_options, read_options
 from edgeconsole.protocol.jobs import Job, JobBundle, JobState
@@ -62,6 +62,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("what", metavar="MODEL|BUNDLE", help="a model on the device, or a bundle's folder")
     add("--on", required=True, metavar="DEVICE", dest="device", help="a device of the fleet file")
     add_options(parser)
+    add("--reason", default=NO_REASON, help="why; it is kept in the audit")
     then = parser.add_mutually_exclusive_group()
     then.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
     then.add_argument("--detach", action="store_true", help="do not wait; `jobs` shows the job")
@@ -104,15 +105,18 @@ class _Optimizing:
                     raise
                 return await self._leave(OptimizeTask(options.what, asked), error)
             if options.plan:
-                return await print_plan(link, options, bundle)
+                return await print_plan(link, options, asked, bundle)
             if bundle is not None:
                 token = self._inventory.token(device)
                 await send_bundle(device.url, token, bundle, None if options.json else _say_sent)
             return await self._order(link, await wanted(link, options.what, asked, bundle))
 
+    def _wish(self, task: OptimizeTask) -> Intent:
+        return Intent.of(task, uuid4().hex, actor(), self._options.reason)
+
     async def _leave(self, task: OptimizeTask, error: LinkError) -> int:
         """Leave the order for whoever reaches the device."""
-        _, order = await place(self._inventory, self._device, _intent(task))
+        _, order = await place(self._inventory, self._device, self._wish(task))
         if self._options.json:
             waiting = {"until_unix_s": order.send_before_unix_s, "reason": error.message}
             print(json.dumps({"device": self._device.id, "job_id": None, "waiting": waiting}))
@@ -121,7 +125,7 @@ class _Optimizing:
         return EXIT_WAITING
 
     async def _order(self, link: ControlLink, task: OptimizeTask) -> int:
-        options, intent = self._options, _intent(task)
+        options, intent = self._options, self._wish(task)
         await give(self._inventory, self._device, link, intent)
         ordered = await jobs.ordered_as(link, intent.command_id)
         if options.detach:

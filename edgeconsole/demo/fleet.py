@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,6 +27,15 @@ from edgeconsole.fleet.inventory import Inventory, load_inventory
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 8.0
+
+
+class Scenario(StrEnum):
+    """What happens in the demo."""
+
+    CALM = "calm"
+    """Everything is well."""
+    HEATWAVE = "heatwave"
+    """One device is simulated to stand in a room that gets hot; its readings say that they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,24 @@ model_id = "digits-tiny"
 bundle = "{tiny}"
 deadline_ms = 50.0
 """
+_HEATWAVE: Final = """
+# A made-up device's heat in place of sensors; everything it says is marked as simulated.
+[simulated_heat]
+limit_c = 80.0
+ambient_c = 22.0
+wave_c = 34.0
+wave_s = 900.0
+idle_w = 2.0
+joules_each = 0.14
+most_w = 14.0
+die_k_per_w = 1.5
+sink_k_per_w = 3.5
+die_tau_s = 6.0
+sink_tau_s = 60.0
+time_scale = 6.0
+"""
+"""Its wave takes two and a half of our minutes: warm, governed, and cool again."""
+HOT_DEVICE: Final = "dock-1"
 _FLEET_HEAD: Final = """\
 # Written by `edgeconsole demo`. Watch it from another terminal with:
 #   {command}
@@ -89,8 +117,9 @@ def default_folder() -> Path:
 class DemoFleet:
     """The demo's agents, as processes of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scenario: Scenario = Scenario.CALM) -> None:
         self.folder = folder.absolute()
+        self.scenario = scenario
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.inventory = self._write()
 
@@ -163,6 +192,7 @@ class DemoFleet:
                         digits=bundle_path("digits"),
                         tiny=bundle_path("digits-tiny"),
                     )
+                    + self._heat(device)
                 )
                 parts.append(_FLEET_DEVICE.format(id=device.id, port=port, site=device.site))
             fleet_file.write_text("".join(parts))
@@ -172,6 +202,10 @@ class DemoFleet:
                 hint="give another folder with --dir",
             ) from error
         return load_inventory(fleet_file)
+
+    def _heat(self, device: DemoDevice) -> str:
+        hot = self.scenario is Scenario.HEATWAVE and device.id == HOT_DEVICE
+        return _HEATWAVE if hot else ""
 
     def _spawn(self, device: DemoDevice) -> subprocess.Popen[bytes]:
         home = self.folder / device.id

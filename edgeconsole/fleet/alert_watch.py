@@ -1,4 +1,4 @@
-"""Looks for alerts while a console runs: every two seconds at every device, into the history, to whom it concerns."""
+"""Looks for alerts while a console runs: every five seconds at every device, into the history, to whom it concerns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgeconsole.fleet.store import OWN_BOOT, FleetStore
 from edgeconsole.protocol.telemetry import DeviceEvent, Severity
 from edgeconsole.specs import AlertConfig
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 5.0
 """Conditions hold for five seconds and more."""
 SEEN_S: Final = 10.0
 """How often it is written down that somebody looks."""

@@ -1,6 +1,6 @@
 """Fetches what devices kept while nobody listened, at a pace that leaves live telemetry alone.
 
-A device is asked when its link becomes live, and once a minute after that: the next question says that
+A device is asked when its link becomes live, and every two minutes after that: the next question says that
 what came before is in the history, so that the device may remove it. What is killed on the way is asked
 for again.
 """
@@ -33,7 +33,7 @@ from edgeconsole.protocol.control import Backfill, BackfillReply, StoredBlock
 _log = logging.getLogger("edgeconsole.fleet")
 
 LOOK_S: Final = 0.5
-EVERY_S: Final = 60.0
+EVERY_S: Final = 120.0
 """How often a device that has told everything is asked again; a fifth more or less, by chance."""
 PACE_S: Final = 0.1
 """Between two questions to a device that has more to tell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edgeconsole.protocol.failsafe import RouteConditions, RouteSample, Transition
+from edgeconsole.protocol.thermal import ThermalConditions, ThermalSample, ThermalTransition
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -23,3 +24,9 @@ class Explanation(msgspec.Struct, frozen=True):
     """What the latest decision of each route looked at."""
     transitions: tuple[Transition, ...] = ()
     """Newest first."""
+    heat: ThermalSample | None = None
+    """Where the thermal policy stands; `None`: not said, or there is none."""
+    thermal: ThermalConditions | None = None
+    """What its latest decision looked at."""
+    thermal_transitions: tuple[ThermalTransition, ...] = ()
+    """Newest first; the device alone knows them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from edgeconsole.fleet.routes import drained, route_text, stopped
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceSample, ModelState
+from edgeconsole.protocol.thermal import ThermalState
 from edgeconsole.specs import AgentState, FleetSpec
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ def _near(view: DeviceView, sample: DeviceSample) -> tuple[Level, str] | None:
         return Level.WARNING, route_text(route)
     if sample.state in (AgentState.MAINTENANCE, AgentState.INITIALIZING):
         return Level.WARNING, sample.reason or sample.state.value
+    heat = sample.thermal
+    if heat is not None and heat.state is ThermalState.HOT:
+        rate = heat.allowance.rate_per_s
+        how = "" if rate is None else f", at most {rate:.3g} requests a second"
+        return Level.WARNING, f"hot: {heat.reason}{how}"
     shedding = next((each for each in sample.routes if each.rung is Rung.SHED), None)
     if shedding is not None:
         what = f"priorities below {shedding.shed}" if shedding.shed else "some requests"

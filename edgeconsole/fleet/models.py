@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgeconsole.errors import ProtocolError
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.protocol.control import ListModels, ModelsReply, StoredModel
+
+
+def find(models: Sequence[StoredModel], name: str) -> StoredModel | None:
+    """Return the newest bundle of `MODEL/VERSION[/VARIANT]`, or the one that answers to `MODEL`."""
+    model, version, variant = [*name.split("/", 2), "", ""][:3]
+    for each in models:
+        if (
+            each.model == model
+            and version in ("", each.version)
+            and variant in ("", each.variant)
+            and ("/" in name or each.active)
+        ):
+            return each
+    return None
 
 
 async def stored(link: ControlLink) -> tuple[StoredModel, ...]:

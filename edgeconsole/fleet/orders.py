@@ -10,7 +10,7 @@ import msgspec
 
 from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
-from edgeconsole.fleet.tasks import REPLY_S, Sender, Task, TaskCommand
+from edgeconsole.fleet.tasks import REPLY_S, OptimizeTask, Sender, Task, TaskCommand
 from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
 from edgeconsole.protocol.control import Force, Release
 from edgeconsole.protocol.failsafe import OverrideKind
@@ -135,7 +135,9 @@ class Order(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """Return it as one types it, behind `:` or `edgeconsole`."""
         if self.task is not None:
-            return self.task.line(self.device_id)
+            line = self.task.line(self.device_id)
+            why = isinstance(self.task, OptimizeTask) and self.reason != NO_REASON
+            return f"{line} --reason {shlex.quote(self.reason)}" if why else line
         return line_of(
             self.kind, [self.device_id], model=self.model, hold_s=self.hold_s, reason=self.reason
         )

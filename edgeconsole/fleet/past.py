@@ -63,11 +63,16 @@ def points(
     with reading(path) as database:
         for each in _FINER[_FINER.index(resolution) :]:
             part = _points(database, device_id, (since, until), each)
-            found += [Point(row[0] + ahead_s, *(*row[1:8], row[8] or 0.0)) for row in part]
+            found += [_point(row, ahead_s) for row in part]
             if part and each is not Resolution.RAW:
                 size = _TABLES[each][1]
                 since = part[-1][0] + size / 2
     return found
+
+
+def _point(row: tuple[float, ...], ahead_s: float) -> Point:
+    at, p50, p95, p99, temp, power, cpu, memory, rate = row
+    return Point(at + ahead_s, p50, p95, p99, temp, power, cpu, memory, rate or 0.0)
 
 
 def _points(

@@ -7,6 +7,7 @@ ages can be tested. All views are immutable.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +17,22 @@ from typing import Final
 
 import msgspec
 
+from edgeconsole.fleet import switches
 from edgeconsole.fleet.levels import Freshness, Level, freshness_of, level_of
 from edgeconsole.fleet.orders import Standing
 from edgeconsole.fleet.routes import worst_route
+from edgeconsole.fleet.switches import Switch
 from edgeconsole.protocol.control import HelloReply
 from edgeconsole.protocol.failsafe import RouteSample
 from edgeconsole.protocol.figures import budget, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample
-from edgeconsole.specs import FleetDevice, FleetSpec
+from edgeconsole.specs import FleetDevice, FleetSpec, ThermalConstraints
 
 HISTORY_SAMPLES: Final = 600
 """Ten minutes at one sample a second, enough for the widest chart."""
 RECENT_EVENTS: Final = 200
+WARM_BELOW_C: Final = 15.0
+"""A device is warm so far below its limit, where it names no other temperature."""
 OWN_BOOT: Final = "console-"
 """Begins the boot id of events that consoles make of what they notice."""
 _SAME_S: Final = 0.5
@@ -61,6 +66,10 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     cpu_percent: float | None
     memory_percent: float | None
     rate_per_s: float
+    key: str = ""
+    """The bundle that the latencies are of, `model/version/variant`; empty: the past does not say."""
+    rss_bytes: int | None = None
+    """The memory of its workers."""
 
 
 class DeviceView(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +117,9 @@ class _Entry:
     points: deque[Point]
     events: deque[DeviceEvent]
     orders: tuple[Standing, ...] = ()
+    switch: Switch | None = None
+    told: DeviceEvent | None = None
+    """A switch that was told of, and whose place on our clock is not known yet."""
     view: DeviceView | None = None
     """The latest view; forgotten when anything in it but its ages changes."""
 
@@ -158,6 +170,9 @@ class FleetStore:
         """Record a sample as heard now."""
         entry = self._entries[device_id]
         now = self.clock()
+        if entry.told is not None and entry.sample is None:
+            # Told by an earlier console, or before the first sample: what answered is not known.
+            _note_switch(entry, sample, now, live=False)
         entry.sample = sample
         entry.sampled_at = now
         entry.view = None
@@ -165,7 +180,12 @@ class FleetStore:
 
     def add_event(self, device_id: str, event: DeviceEvent) -> None:
         """Record an event."""
-        self._entries[device_id].events.append(event)
+        entry = self._entries[device_id]
+        entry.events.append(event)
+        if event.activated:
+            entry.told = event
+            if entry.sample is not None and entry.sampled_at is not None:
+                _note_switch(entry, entry.sample, entry.sampled_at, live=True)
 
     def set_orders(self, device_id: str, orders: tuple[Standing, ...]) -> None:
         """Record what waits to be sent; orders for devices of other fleets are passed over."""
@@ -181,6 +201,7 @@ class FleetStore:
         entry = self._entries[device_id]
         entry.points.extend(points)
         entry.events.extend(events)
+        entry.told = next((each for each in reversed(entry.events) if each.activated), None)
 
     def refill(
         self, device_id: str, points: Sequence[Point], events: Iterable[DeviceEvent]
@@ -190,7 +211,8 @@ class FleetStore:
         if points:
             until = points[-1].at + _SAME_S
             newer = [point for point in entry.points if point.at > until]
-            entry.points = deque((*points, *newer), maxlen=HISTORY_SAMPLES)
+            known_better = _heard(points, entry.points)
+            entry.points = deque((*known_better, *newer), maxlen=HISTORY_SAMPLES)
         known = {(event.boot_id, event.seq): event for event in (*events, *entry.events)}
         in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
         entry.events = deque(in_order, maxlen=RECENT_EVENTS)
@@ -240,6 +262,10 @@ class FleetStore:
         now = self.clock()
         return tuple(self._view(entry, now) for entry in self._entries.values())
 
+    def switch(self, device_id: str) -> Switch | None:
+        """Return the latest time another bundle began to answer on a device, if one is known."""
+        return self._entries[device_id].switch
+
     def points(self, device_id: str, seconds: float = HISTORY_SAMPLES) -> tuple[Point, ...]:
         """Return a device's chart points of the last `seconds`, oldest first."""
         since = self.clock() - seconds
@@ -264,6 +290,7 @@ class FleetStore:
         """Judge a device; its ages are filled in for every look at it."""
         limits = entry.hello.device.thermal_constraints if entry.hello else None
         active = representative(entry.sample)
+        warn_c, most_c = _limits_c(limits, entry.sample, self.spec)
         view = DeviceView(
             id=entry.device.id,
             site=entry.device.site,
@@ -279,8 +306,8 @@ class FleetStore:
             level_reason="",
             active=active,
             budget=budget(active),
-            warn_temp_c=(limits.warn_temp_c if limits else None) or self.spec.warn_temp_c,
-            max_temp_c=(limits.max_temp_c if limits else None) or self.spec.max_temp_c,
+            warn_temp_c=warn_c,
+            max_temp_c=most_c,
             route=worst_route(entry.sample),
             orders=entry.orders,
         )
@@ -300,10 +327,54 @@ def _point(at: float, sample: DeviceSample) -> Point:
         cpu_percent=sample.cpu_percent,
         memory_percent=sample.memory_percent,
         rate_per_s=sum(each.rate_per_s for each in sample.models),
+        key=model.key if model else "",
+        rss_bytes=model.rss_bytes if model else None,
     )
+
+
+def _heard(read: Sequence[Point], heard: Iterable[Point]) -> Iterator[Point]:
+    """Return what was read, and in its place what was heard of the same moment: it says more."""
+    live = [point for point in heard if point.key]
+    times = [point.at for point in live]
+    for point in read:
+        place = bisect_left(times, point.at - _SAME_S)
+        same = place < len(live) and times[place] <= point.at + _SAME_S
+        yield live[place] if same else point
+
+
+def _note_switch(entry: _Entry, sample: DeviceSample, sampled_at: float, *, live: bool) -> None:
+    """Note the switch that was told of, with the figures of before, which will be forgotten.
+
+    A `sample` leads from the device's wall clock to ours; one from before the switch, `live`, also
+    says what answered then. What happened before all that charts show is left out.
+    """
+    event, entry.told = entry.told, None
+    if event is None:
+        return
+    at = sampled_at + event.time_unix_s - sample.time_unix_s
+    key = event.activated
+    model = key.partition("/")[0]
+    active = [each for each in sample.models if each.active]
+    before = next((each.key for each in active if live and each.model == model), "")
+    if before == key or sampled_at - at > HISTORY_SAMPLES:
+        return
+    alone = all(each.model == model for each in active)
+    found = switches.before(tuple(entry.points), at, model, before, alone=alone)
+    entry.switch = Switch(at, model, before, key, found)
 
 
 def _after(points: deque[Point], since: float) -> Iterator[Point]:
     """Walk back from the newest: charts ask for much less than is kept."""
     recent = list(takewhile(lambda point: point.at >= since, reversed(points)))
     return reversed(recent)
+
+
+def _limits_c(
+    limits: ThermalConstraints | None, sample: DeviceSample | None, spec: FleetSpec
+) -> tuple[float, float]:
+    """Return from where a temperature is a warning and critical: by the device's own word, if any."""
+    heat = None if sample is None else sample.thermal
+    warn_c = limits.warn_temp_c if limits else None
+    if heat is not None and heat.limit_c is not None:
+        return warn_c or heat.limit_c - WARM_BELOW_C, heat.limit_c
+    return warn_c or spec.warn_temp_c, (limits.max_temp_c if limits else None) or spec.max_temp_c

@@ -38,6 +38,9 @@ async def explain_live(
         routes=tuple(each for each in status.sample.routes if model in ("", each.model)),
         conditions=said.routes,
         transitions=said.transitions,
+        heat=status.sample.thermal,
+        thermal=said.thermal,
+        thermal_transitions=said.thermal_transitions,
     )
 
 

@@ -1,4 +1,4 @@
-"""Running an ONNX file through ONNX Runtime; numpy in, numpy out, no torch."""
+"""Running an ONNX file, or a bundle in its own engine; numpy in, numpy out, no torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import onnxruntime as ort
 
 from edgeconsole.bundle.folder import Bundle
-from edgeconsole.bundle.manifest import MODEL_ONNX
 from edgeconsole.bundle.selfcheck import compare_outputs
-from edgeconsole.errors import BundleError
+from edgeconsole.errors import BackendError, BundleError
 from edgeconsole.protocol.tensors import Array
+from edgeconsole.runtime.backends.opening import open_engine
 
 
 class OnnxModel:
@@ -44,8 +44,15 @@ class OnnxModel:
 def check_golden(bundle: Bundle) -> None:
     """Run a bundle's model on its golden inputs; raises `BundleError` if the outputs differ."""
     inputs, expected = bundle.golden()
-    model = OnnxModel(bundle.file_path(MODEL_ONNX))
-    reason = compare_outputs(expected, model.run(inputs))
+    manifest = bundle.manifest
+    path = bundle.file_path(manifest.model_file)
+    try:
+        model = open_engine(manifest.execution, path, manifest, threads=1)
+        outputs = model.run([inputs[spec.name] for spec in manifest.inputs])
+    except BackendError as error:
+        raise BundleError(f"{bundle.path}: {error.message}", hint=error.hint) from error
+    got = dict(zip((spec.name for spec in manifest.outputs), outputs, strict=True))
+    reason = compare_outputs(expected, got, manifest.execution.precision)
     if reason is not None:
         raise BundleError(
             f"{bundle.path}: the model does not reproduce its golden outputs: {reason}",

@@ -24,6 +24,7 @@ from edgeconsole.protocol.jobs import (
 )
 from edgeconsole.protocol.optimization import Objective, OptimizationReport
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample
+from edgeconsole.protocol.thermal import ThermalConditions, ThermalState, ThermalTransition
 from edgeconsole.specs import (
     EdgeDeploymentTier,
     EdgeDeviceSpec,
@@ -155,6 +156,21 @@ class Release(_Command, frozen=True, tag="release"):
     """End only what was forced of this kind, and no latch; `None`: whatever there is."""
 
 
+class ForceThermal(_Command, frozen=True, tag="force_thermal"):
+    """Force a thermal state for a time; it ends with the agent. Once per `command_id`.
+
+    A cooler state than the policy's holds; a hotter one is for an hour at most, and a critical
+    device ignores it.
+    """
+
+    command_id: CommandId
+    actor: Words
+    reason: Words
+    state: ThermalState | None
+    """`None`: end what is forced."""
+    for_s: OverrideSeconds = 600.0
+
+
 class Explain(_Command, frozen=True, tag="explain"):
     """Ask why: the latest transitions, and what the latest decisions looked at."""
 
@@ -233,6 +249,7 @@ Command = (
     | RemoveModel
     | Force
     | Release
+    | ForceThermal
     | Explain
     | Optimize
     | ListJobs
@@ -304,10 +321,13 @@ class ModelsReply(_Reply, frozen=True, tag="models"):
 
 
 class ExplainReply(_Reply, frozen=True, tag="explained"):
-    """Why: transitions, newest first, and each route's latest conditions."""
+    """Why: transitions, newest first, and the latest conditions of each route and of the heat."""
 
     transitions: tuple[Transition, ...]
     routes: tuple[RouteConditions, ...]
+    thermal: ThermalConditions | None = None
+    """What the thermal policy's latest decision looked at."""
+    thermal_transitions: tuple[ThermalTransition, ...] = ()
 
 
 class OptimizeReply(_Reply, frozen=True, tag="job_queued"):

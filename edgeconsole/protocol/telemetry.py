@@ -6,11 +6,13 @@ Unknown fields are tolerated here, so that an older console can watch a newer ag
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from edgeconsole.protocol.bounds import Count, DeadlineMs, UnixTime
 from edgeconsole.protocol.failsafe import RouteSample, Transition
+from edgeconsole.protocol.thermal import ThermalSample, ThermalTransition
 from edgeconsole.specs import AgentState
 
 
@@ -39,6 +41,16 @@ class ModelState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     STOPPING = "stopping"
+
+
+MODEL_ACTIVATED: Final = "model_activated"
+"""The kind of event that tells of another bundle that answers."""
+_ANSWERS: Final = " answers to "
+
+
+def activated_text(key: str, model: str) -> str:
+    """Return the message of an event that tells which bundle answers to a name from now on."""
+    return f"{key}{_ANSWERS}{model!r}"
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -138,6 +150,8 @@ class DeviceSample(msgspec.Struct, frozen=True, gc=False):
     """Why the state is `error` or `maintenance`."""
     routes: tuple[RouteSample, ...] = ()
     """The failsafe ladder of each model that answers to a name."""
+    thermal: ThermalSample | None = None
+    """`None`: the agent is from before the thermal policy."""
     backlog: BacklogSample | None = None
     """`None`: the agent keeps none."""
 
@@ -155,3 +169,11 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     message: str
     transition: Transition | None = None
     """With kind `rung_changed`: what changed, and the conditions that made it so."""
+    thermal: ThermalTransition | None = None
+    """Likewise with kind `thermal_changed`."""
+
+    @property
+    def activated(self) -> str:
+        """Return the key of the bundle that answers from now on; empty: it is about something else."""
+        key, told, _ = self.message.rpartition(_ANSWERS)
+        return key if self.kind == MODEL_ACTIVATED and told else ""

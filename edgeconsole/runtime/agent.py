@@ -13,16 +13,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
+import msgspec
 import psutil
 
 from edgeconsole import __version__
 from edgeconsole.bundle import Bundle
+from edgeconsole.engines import installed_engines
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
     ActivateModel,
     CancelJob,
+    Explain,
+    ExplainReply,
     Force,
+    ForceThermal,
     HelloReply,
     Optimize,
     OptimizeReply,
@@ -31,12 +36,23 @@ from edgeconsole.protocol.control import (
     RollBackModel,
     StoredModel,
 )
-from edgeconsole.protocol.telemetry import DeviceSample, Severity
+from edgeconsole.protocol.telemetry import (
+    MODEL_ACTIVATED,
+    DeviceSample,
+    Severity,
+    activated_text,
+)
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
+from edgeconsole.runtime.health.simulated import SimulatedDevice
+from edgeconsole.runtime.health.thermal_limits import ThermalLimits
+from edgeconsole.runtime.health.thermal_manager import ThermalManager
+from edgeconsole.runtime.health.thermal_reading import ThermalReading
+from edgeconsole.runtime.health.thermal_source import thermal_reading
 from edgeconsole.runtime.http import make_http_server
+from edgeconsole.runtime.jobs.permission import check_order
 from edgeconsole.runtime.jobs.records import JobRecords
 from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
 from edgeconsole.runtime.models import needs
@@ -48,6 +64,7 @@ from edgeconsole.runtime.place import lock_state, write_endpoint
 from edgeconsole.runtime.server import AgentServer
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
+from edgeconsole.runtime.thermal_hands import AgentHands, heat_of
 from edgeconsole.specs import AgentState, ComputeUnits, EdgeDeviceSpec
 
 DRAIN_S: Final = 5.0
@@ -78,7 +95,6 @@ class EdgeIntelligentAgent:
         self.failsafe = FailsafeManager(
             self.config,
             self.engine,
-            self.monitor,
             self.telemetry.record,
             record_path=settings.record_path,
         )
@@ -89,10 +105,14 @@ class EdgeIntelligentAgent:
             lambda: self.store,
             lambda: self.engine.samples(time.monotonic()),
             self.telemetry.record,
+            engines=self.config.device_spec.supported_frameworks,
             program=optimizer,
         )
         self.commands = CommandLog(settings.state_dir)
+        self.thermal = self._make_thermal()
+        self.failsafe.heed(partial(heat_of, self.thermal))
         self._store: ModelStore | None = None
+        self._device = _completed(self.config.device_spec, self.device_id)
         token = load_or_create_token(settings.token_file)
         self._server = AgentServer(self, self.config.server, token)
         http = self.config.http
@@ -104,6 +124,29 @@ class EdgeIntelligentAgent:
         self._not_served: dict[str, str] = {}
         self._last_state = AgentState.INITIALIZING
         self._changing = asyncio.Lock()
+
+    def _make_thermal(self) -> ThermalManager:
+        """Make the thermal policy: fed by the sensors, or by a simulated device."""
+        device, heat = self.config.device_spec, self.config.simulated_heat
+        constraints = device.thermal_constraints
+        self.simulated = None if heat is None else SimulatedDevice(heat)
+        return ThermalManager(
+            self._read_heat,
+            ThermalLimits(
+                configured_c=constraints.max_temp_c,
+                warn_c=constraints.warn_temp_c,
+                power_budget_w=device.power_budget_w,
+                unknown_rate_per_s=constraints.unknown_rate_per_s,
+            ),
+            AgentHands(self.engine, self.jobs),
+            self.telemetry.record,
+            time_scale=1.0 if heat is None else heat.time_scale,
+        )
+
+    def _read_heat(self, rate_per_s: float, now_s: float) -> ThermalReading:
+        if self.simulated is not None:
+            return self.simulated.read(rate_per_s, now_s)
+        return thermal_reading(self.monitor.latest, self.monitor.report().readings, rate_per_s)
 
     @property
     def port(self) -> int:
@@ -134,6 +177,7 @@ class EdgeIntelligentAgent:
         supervisor = asyncio.create_task(self._supervise())
         ladders = asyncio.create_task(self.failsafe.run())
         jobs = asyncio.create_task(self.jobs.run())
+        thermal = asyncio.create_task(self.thermal.run())
         sampler = asyncio.create_task(self.telemetry.run(self.sample))
         keeper = asyncio.create_task(self.offline.run())
         stopping = asyncio.create_task(stop.wait())
@@ -145,7 +189,7 @@ class EdgeIntelligentAgent:
                 f"agent {__version__} listens on port {self.port}{also}",
             )
             loading = asyncio.create_task(self._load_configured())
-            endless = (monitor, supervisor, ladders, jobs, sampler, keeper)
+            endless = (monitor, supervisor, ladders, jobs, thermal, sampler, keeper)
             tasks: set[asyncio.Task[None] | asyncio.Task[Literal[True]]] = {*endless, stopping}
             await asyncio.wait({*tasks, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
@@ -163,10 +207,17 @@ class EdgeIntelligentAgent:
             jobs.cancel()
             await asyncio.gather(ladders, return_exceptions=True)
             await self._shut_down()
-            for task in (monitor, supervisor, sampler, keeper, stopping):
+            for task in (monitor, supervisor, thermal, sampler, keeper, stopping):
                 task.cancel()
             await asyncio.gather(
-                monitor, supervisor, jobs, sampler, keeper, stopping, return_exceptions=True
+                monitor,
+                supervisor,
+                jobs,
+                thermal,
+                sampler,
+                keeper,
+                stopping,
+                return_exceptions=True,
             )
             await self.offline.close()
 
@@ -182,7 +233,7 @@ class EdgeIntelligentAgent:
             boot_id=self.boot_id,
             tier=self.config.deployment_tier,
             latency_requirement=self.config.latency_requirement,
-            device=_completed(self.config.device_spec, self.device_id),
+            device=self._device,
             platform=f"{platform.system()} {platform.machine()}",
         )
 
@@ -211,7 +262,7 @@ class EdgeIntelligentAgent:
         """Return the device as it is now."""
         now_s = time.monotonic()
         state, reason = self.state()
-        usage = self.monitor.latest
+        usage, simulated = self.monitor.latest, self.simulated
         self._sample_seq += 1
         return DeviceSample(
             device_id=self.device_id,
@@ -220,8 +271,8 @@ class EdgeIntelligentAgent:
             time_unix_s=round(time.time(), 3),
             state=state,
             uptime_s=now_s - self._started_s,
-            temp_c=usage.temp_c,
-            power_w=usage.power_w,
+            temp_c=usage.temp_c if simulated is None else simulated.temperature(),
+            power_w=usage.power_w if simulated is None else simulated.power(),
             cpu_percent=usage.cpu_percent,
             memory_percent=usage.memory_percent,
             memory_used_bytes=usage.memory_used_bytes,
@@ -230,6 +281,7 @@ class EdgeIntelligentAgent:
             models=self.engine.samples(now_s),
             reason=reason,
             routes=self.failsafe.samples(now_s),
+            thermal=self.thermal.sample(),
             backlog=self.offline.sample(),
         )
 
@@ -320,9 +372,8 @@ class EdgeIntelligentAgent:
         self.engine.activate(bundle.digest)
         self.failsafe.expect(model)
         self._not_served.pop(model, None)
-        self.telemetry.record(
-            Severity.INFO, "model_activated", f"{bundle.manifest.key} answers to {model!r}"
-        )
+        told = activated_text(bundle.manifest.key, model)
+        self.telemetry.record(Severity.INFO, MODEL_ACTIVATED, told)
         if before is not None and before != bundle.digest:
             await self.engine.unload(before, drain_s=DRAIN_S)
         return f"{bundle.manifest.key} is active"
@@ -399,8 +450,27 @@ class EdgeIntelligentAgent:
         self._note_state()
         return message
 
+    def force_thermal(self, command: ForceThermal) -> str:
+        """Force a thermal state, or end that; returns a sentence. Raises `RequestError`."""
+        message = self.thermal.force(command)
+        what = "ended what is forced on" if command.state is None else f"forced {command.state} on"
+        self.telemetry.record(
+            Severity.WARNING,
+            "thermal_forced",
+            f"{command.actor} {what} the thermal policy: {command.reason} ({message})",
+        )
+        return message
+
+    def explain(self, command: Explain) -> ExplainReply:
+        """Return why the device answers as it does; raises `RequestError`."""
+        return msgspec.structs.replace(
+            self.failsafe.explain(command),
+            thermal=self.thermal.conditions(),
+            thermal_transitions=self.thermal.transitions(command.limit),
+        )
+
     async def optimize(self, command: Optimize) -> OptimizeReply:
-        """Queue an optimisation; raises `RequestError` or `StoreError`."""
+        """Queue an optimisation; raises `RequestError`, `BundleError` or `StoreError`."""
         known = self.jobs.ordered(command)
         if known is not None:
             return known
@@ -414,6 +484,7 @@ class EdgeIntelligentAgent:
                 else f"nothing answers to {command.model!r}",
                 hint="list_models says what there is; a digest names what is not active",
             )
+        check_order(self.config, bundle.manifest, command.level)
         return await self.jobs.order(command, bundle)
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
@@ -496,6 +567,10 @@ def _completed(spec: EdgeDeviceSpec, device_id: str) -> EdgeDeviceSpec:
         network_bandwidth_mbps=spec.network_bandwidth_mbps,
         power_budget_w=spec.power_budget_w,
         thermal_constraints=spec.thermal_constraints,
-        supported_frameworks=spec.supported_frameworks,
+        supported_frameworks=tuple(
+            name
+            for name in installed_engines()
+            if not spec.supported_frameworks or name in spec.supported_frameworks
+        ),
         optimization_capabilities=spec.optimization_capabilities,
     )

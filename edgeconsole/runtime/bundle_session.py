@@ -93,6 +93,8 @@ class BundleSession:
                 if self._intake is not None:
                     raise BundleError("one bundle a connection")
                 self._intake = self._agent.store.intake(message.manifest)
+                # Before any file is sent.
+                self._agent.engine.check_runs_here(self._intake.manifest)
                 stored = self._agent.store.sound(self._intake.digest) is not None
                 files = () if stored else tuple(each.path for each in self._intake.wanted())
                 return Wanted(self._intake.digest, files, stored)

@@ -18,6 +18,7 @@ from edgeconsole import __version__
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.runtime.config import AgentSettings, check_settings, load_settings
 from edgeconsole.runtime.linux import keep_freed_memory, signal_parent_death
+from edgeconsole.text import discard_output
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -25,40 +26,49 @@ EXIT_USAGE: Final = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
     try:
-        if given[:1] == ["ladder"]:
-            from edgeconsole.runtime.failsafe import replay
-
-            return replay.main(given[1:])
-        if given[:1] == ["sensors"]:
-            from edgeconsole.runtime.health import cli as sensors
-
-            return sensors.main(given[1:])
-        if given[:1] == ["thermal"]:
-            from edgeconsole.runtime.health import thermal_replay
-
-            return thermal_replay.main(given[1:])
-        if given[:1] == ["optimize"]:
-            # A program of its own: this one never imports an engine.
-            module = [sys.executable, "-m", "edgeconsole.runtime.optimizer.cli", *given[1:]]
-            os.execv(sys.executable, module)  # noqa: S606 - our own interpreter and module
-        options = _parser().parse_args(given)
-        settings = load_settings(options.config)
-        if options.record is not None:
-            settings = replace(settings, record_path=options.record.absolute())
-        if options.check:
-            check_settings(settings)
-            models = len(settings.config.model_specs)
-            print(f"{options.config}: ok (agent {settings.config.agent_id!r}, {models} models)")
-            return EXIT_OK
-        _set_up_logging(options.log_level)
-        if options.exit_with_parent:
-            signal_parent_death(signal.SIGTERM)
-        return _run(settings)
+        code = _run_verb(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nobody is left to tell.
+        discard_output()
+        return EXIT_OK
     except EdgeConsoleError as error:
         print(f"edgeconsole-agent: {error}", file=sys.stderr)
         return EXIT_USAGE
+    return code
+
+
+def _run_verb(given: list[str]) -> int:
+    if given[:1] == ["ladder"]:
+        from edgeconsole.runtime.failsafe import replay
+
+        return replay.main(given[1:])
+    if given[:1] == ["sensors"]:
+        from edgeconsole.runtime.health import cli as sensors
+
+        return sensors.main(given[1:])
+    if given[:1] == ["thermal"]:
+        from edgeconsole.runtime.health import thermal_replay
+
+        return thermal_replay.main(given[1:])
+    if given[:1] == ["optimize"]:
+        # A program of its own: this one never imports an engine.
+        module = [sys.executable, "-m", "edgeconsole.runtime.optimizer.cli", *given[1:]]
+        os.execv(sys.executable, module)  # noqa: S606 - our own interpreter and module
+    options = _parser().parse_args(given)
+    settings = load_settings(options.config)
+    if options.record is not None:
+        settings = replace(settings, record_path=options.record.absolute())
+    if options.check:
+        check_settings(settings)
+        models = len(settings.config.model_specs)
+        print(f"{options.config}: ok (agent {settings.config.agent_id!r}, {models} models)")
+        return EXIT_OK
+    _set_up_logging(options.log_level)
+    if options.exit_with_parent:
+        signal_parent_death(signal.SIGTERM)
+    return _run(settings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,7 @@ from edgeconsole.protocol.control import (
     Explain,
     Failed,
     Force,
+    ForceThermal,
     GetStatus,
     Hello,
     JobReport,
@@ -155,7 +156,7 @@ class ControlSession:
                 return ModelsReply(command.id, await agent.models())
             case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel() | RemoveModel():
                 return Done(command.id, await self._change(command))
-            case Force() | Release() | Explain():
+            case Force() | Release() | ForceThermal() | Explain():
                 return await self._order(command)
             case Optimize() | ListJobs() | JobReport() | CancelJob():
                 return await self._job(command)
@@ -178,14 +179,16 @@ class ControlSession:
             case RemoveModel():
                 return await agent.remove(command)
 
-    async def _order(self, command: Force | Release | Explain) -> Reply:
+    async def _order(self, command: Force | Release | ForceThermal | Explain) -> Reply:
         match command:
             case Force():
                 return Done(command.id, await self._agent.force(command))
             case Release():
                 return Done(command.id, await self._agent.release(command))
+            case ForceThermal():
+                return Done(command.id, self._agent.force_thermal(command))
             case Explain():
-                return self._agent.failsafe.explain(command)
+                return self._agent.explain(command)
 
     async def _job(self, command: Optimize | ListJobs | JobReport | CancelJob) -> Reply:
         jobs = self._agent.jobs

@@ -11,6 +11,7 @@ from typing import Final
 
 from edgeconsole.protocol.failsafe import Transition
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
+from edgeconsole.protocol.thermal import ThermalTransition
 
 KEPT_EVENTS: Final = 512
 SAMPLE_S: Final = 1.0
@@ -54,6 +55,7 @@ class EdgeTelemetryCollector:
         kind: str,
         message: str,
         transition: Transition | None = None,
+        thermal: ThermalTransition | None = None,
     ) -> None:
         """Keep an event, log it and tell the listeners."""
         self._seq += 1
@@ -66,6 +68,7 @@ class EdgeTelemetryCollector:
             kind=kind,
             message=message,
             transition=transition,
+            thermal=thermal,
         )
         self._events.append(event)
         _log.log(_LOG_LEVELS[severity], "%s: %s", kind, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from textual.worker import Worker
 
 from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.fleet.orders import OrderKind
+from edgeconsole.fleet.store import LinkState
 from edgeconsole.tui import commands, job_acts, ordering
 from edgeconsole.tui import filter as filters
 from edgeconsole.tui.actions import ActionRegistry
@@ -26,6 +27,7 @@ from edgeconsole.tui.filter import FilterError
 from edgeconsole.tui.glyphs import ALPHABETS
 from edgeconsole.tui.job_acts import JobAct, JobRequest
 from edgeconsole.tui.job_lines import JobKey
+from edgeconsole.tui.optimize_words import OptimizeRequest
 from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
@@ -37,6 +39,7 @@ from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
 from edgeconsole.tui.screens.models import ModelScreen, ModelsScreen
+from edgeconsole.tui.screens.optimize import OptimizeScreen
 from edgeconsole.tui.screens.why import WhyScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState, now
@@ -197,6 +200,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             "open_job": self._open_job_selected,
             "cancel_job": lambda: self._ask_job(JobAct.CANCEL),
             "activate_job": lambda: self._ask_job(JobAct.ACTIVATE),
+            "optimize": lambda: self.ask_optimize(OptimizeRequest()),
             "failsafe": lambda: self._ask_here(OrderKind.FAILSAFE_ON),
             "fallback": lambda: self._ask_here(OrderKind.FALLBACK_ON),
             "release": lambda: self._ask_here(OrderKind.RELEASE),
@@ -344,6 +348,44 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             screen = ConfirmScreen(self.state, replace(request, devices=devices))
             await self._open(screen, self._decided)
 
+    async def ask_optimize(self, request: OptimizeRequest) -> None:
+        """Show the form; what is left open is filled in from what is at hand."""
+        what, devices = self._optimize_here()
+        if not request.devices:
+            request = replace(request, devices=tuple(devices))
+        if not request.what:
+            request = replace(request, what=what or self._answers_on(request.devices))
+        screen = OptimizeScreen(self.state, self.service, request)
+        await self._open(screen, self._optimize_decided)
+
+    def _optimize_here(self) -> tuple[str, list[str]]:
+        """Return the model under the cursor and the devices at hand; either may be empty."""
+        screen = self.screen
+        if isinstance(screen, ModelScreen):
+            what, devices = screen.chosen()
+            return what, self._one_of(devices)
+        if isinstance(screen, ModelsScreen) and (chosen := screen.chosen()) is not None:
+            bundle, devices = chosen
+            return bundle.model if bundle.active else bundle.key, self._one_of(devices)
+        return "", self._devices_here(marked=True)
+
+    def _one_of(self, devices: Sequence[str]) -> list[str]:
+        """Return one of the devices that have a model, one that is there if any is."""
+        views = [each for name in devices if (each := self.state.store.device(name))]
+        views.sort(key=lambda view: view.link is not LinkState.LIVE)
+        return [view.id for view in views[:1]]
+
+    def _answers_on(self, devices: Sequence[str]) -> str:
+        """Return the model that stands for the first device; empty if none is known to answer."""
+        view = self.state.store.device(devices[0]) if devices else None
+        return view.active.model if view is not None and view.active is not None else ""
+
+    def _optimize_decided(self, given: Given | None) -> None:
+        """Give the order, and show what becomes of it where jobs are."""
+        if given is not None:
+            self._decided(given)
+            self.call_later(self.open_jobs, given[1][0] if len(given[1]) == 1 else "")
+
     def _decided(self, given: Given | None) -> None:
         if given is not None:
             work = ordering.give(*given, self.service.desk, self.state, self.tick)
@@ -408,6 +450,8 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
                 await self.open_why(device_id)
         elif command.verb == "audit":
             await self.open_audit()
+        elif command.optimization is not None:
+            await self.ask_optimize(command.optimization)
         elif command.verb == "models":
             await self.open_models(command.argument)
         elif command.verb == "jobs":

@@ -11,8 +11,9 @@ from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.past import Resolution, resolution_for
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.rollups import HOUR_S, MINUTE_S
-from edgeconsole.protocol.telemetry import DeviceEvent, Quality, Reading
+from edgeconsole.protocol.telemetry import DeviceEvent, Quality
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui import thermal_lines
 from edgeconsole.tui.chart_geometry import GAP_S, Window, chart
 from edgeconsole.tui.chart_marks import Mark
 from edgeconsole.tui.glyphs import Glyphs
@@ -74,15 +75,19 @@ def _series(role: str, points: Sequence[Point], read: Callable[[Point], float | 
 def marks(
     view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
 ) -> tuple[Mark, ...]:
-    """Return the marks of a device's transitions, on the clock of the chart, oldest first.
+    """Return the marks of transitions and of new bundles, on the clock of the chart, oldest first.
 
     The device's clock may be wrong: its latest sample tells how late it is there.
     """
-    if view.sample is None or view.age_s is None:
+    behind_s = _behind_s(view, now)
+    if behind_s is None:
         return ()
-    behind_s = now - view.age_s - view.sample.time_unix_s
     found: list[Mark] = []
     for event in reversed(newest_first):
+        if event.activated:
+            variant = event.activated.rpartition("/")[2]
+            at = event.time_unix_s + behind_s
+            found.append(Mark(at, glyphs.switch, fmt.escape(variant), "accent"))
         moved = event.transition
         if moved is not None:
             down = moved.after.depth > moved.before.depth
@@ -96,6 +101,28 @@ def marks(
                 )
             )
     return tuple(found)
+
+
+def heat_marks(
+    view: DeviceView, newest_first: Sequence[DeviceEvent], now: float, glyphs: Glyphs
+) -> tuple[Mark, ...]:
+    """Return likewise the marks of the thermal policy's transitions."""
+    behind_s = _behind_s(view, now)
+    if behind_s is None:
+        return ()
+    found: list[Mark] = []
+    for event in reversed(newest_first):
+        if event.thermal is not None:
+            word, role, level = thermal_lines.mark(event.thermal)
+            at_s = event.thermal.time_unix_s + behind_s
+            found.append(Mark(at_s, glyphs.shapes[level], word, role))
+    return tuple(found)
+
+
+def _behind_s(view: DeviceView, now: float) -> float | None:
+    if view.sample is None or view.age_s is None:
+        return None
+    return now - view.age_s - view.sample.time_unix_s
 
 
 def latency(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()) -> ChartSpec:
@@ -114,20 +141,23 @@ def latency(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] =
     return ChartSpec(title, series, limits, 0.0, 0.01, 1.5, "no answers in this time", marks=marks)
 
 
-def temperature(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+def temperature(
+    view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()
+) -> ChartSpec:
     """Return the chart of the temperature against its two limits."""
     warn_c, most_c = view.warn_temp_c, view.max_temp_c
     title: Line = (
         ("temperature °C", "text"),
         (f"   warning {warn_c:.0f}  limit {most_c:.0f}", "limit"),
-        *_sensor(view, "temperature"),
     )
     limits = (Limit(warn_c, "warn", hard=False), Limit(most_c, "crit"))
     series = (_series("high", points, lambda point: point.temp_c),)
-    return ChartSpec(title, series, limits, None, 20.0, 0.75, _missing(view, "temperature"))
+    missing = _missing(view, "temperature")
+    title = (*title, *_simulated(view))
+    return ChartSpec(title, series, limits, None, 20.0, 0.75, missing, marks=marks)
 
 
-def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
+def power(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = ()) -> ChartSpec:
     """Return the chart of the power drawn, against the budget if there is one."""
     budget_w = view.hello.device.power_budget_w if view.hello else None
     title: Line = (("power W", "text"),)
@@ -135,9 +165,9 @@ def power(view: DeviceView, points: Sequence[Point]) -> ChartSpec:
     if budget_w is not None:
         title = (*title, (f"   budget {fmt.limit(budget_w)}", "limit"))
         limits = (Limit(budget_w, "warn", hard=False),)
-    title = (*title, *_sensor(view, "power"))
     series = (_series("high", points, lambda point: point.power_w),)
-    return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"))
+    title = (*title, *_simulated(view), *_power_source(view))
+    return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"), marks=marks)
 
 
 def load(points: Sequence[Point]) -> ChartSpec:
@@ -150,25 +180,25 @@ def load(points: Sequence[Point]) -> ChartSpec:
     return ChartSpec(title, series, (), 0.0, 100.0, 0.0, "the device does not say", most=100.0)
 
 
-def _sensor(view: DeviceView, what: str) -> Line:
-    """Name the sensor that a chart is of, and say so if it only estimates."""
-    reading = _reading(view, what)
+def _simulated(view: DeviceView) -> Line:
+    heat = None if view.sample is None else view.sample.thermal
+    simulated = heat is not None and heat.simulated
+    return ((f"  {thermal_lines.SIMULATED}", "limit"),) if simulated else ()
+
+
+def _power_source(view: DeviceView) -> Line:
+    """Name what the power is of, and say so if it is only estimated."""
+    reading = None if view.sample is None else view.sample.power_w
     if reading is None or reading.value is None or not reading.source:
         return ()
     kind = "" if reading.quality in _PLAIN else f"{reading.quality.value}: "
     return ((f"   {kind}{fmt.escape(reading.source)}", "muted"),)
 
 
-def _reading(view: DeviceView, what: str) -> Reading | None:
-    if view.sample is None:
-        return None
-    return view.sample.temp_c if what == "temperature" else view.sample.power_w
-
-
 def _missing(view: DeviceView, what: str) -> str:
-    reading = _reading(view, what)
-    if reading is None:
+    if view.sample is None:
         return "no samples yet"
+    reading = view.sample.temp_c if what == "temperature" else view.sample.power_w
     return f"n/a: {fmt.escape(reading.reason or 'not measured')}"
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from edgeconsole.tui import order_words
 from edgeconsole.tui.command_error import CommandError, nearest
+from edgeconsole.tui.optimize_words import OptimizeRequest, parse_optimize
 from edgeconsole.tui.order_words import OrderRequest, known_device
 
 __all__ = ["VERBS", "Command", "CommandError", "Verb", "complete", "parse"]
@@ -21,7 +22,7 @@ class Verb:
     usage: str
     title: str
     takes: str = ""
-    """`device`, `filter`, `order` or nothing."""
+    """`device`, `filter`, `order`, `optimize` or nothing."""
     required: bool = False
 
 
@@ -36,11 +37,13 @@ VERBS: Final = (
     Verb("release", "release …", "end what was forced", takes="order"),
     Verb("audit", "audit", "what was ordered, and its outcome"),
     Verb("models", "models [DEVICE]", "models, variants, who runs them", takes="device"),
+    Verb("optimize", "optimize [MODEL] …", "the optimise form, filled in", takes="optimize"),
     Verb("jobs", "jobs [DEVICE]", "optimisation jobs, their reports", takes="device"),
     Verb("help", "help", "show the help"),
     Verb("q", "q", "quit"),
 )
-"""Every command of this release. Orders take `[DEVICE…] --model M --for 30m --reason …`."""
+"""Every command of this release. Orders take `[DEVICE…] --model M --for 30m --reason …`, `optimize`
+what the verb takes, with `--on DEVICE…`."""
 
 _ALIASES: Final = {"quit": "q", "d": "device", "f": "fleet"}
 
@@ -53,6 +56,8 @@ class Command:
     argument: str = ""
     order: OrderRequest | None = None
     """What is ordered, if the verb is an order."""
+    optimization: OptimizeRequest | None = None
+    """What is to be optimised, if that is the verb."""
 
 
 def parse(line: str, devices: Sequence[str]) -> Command | None:
@@ -72,6 +77,8 @@ def parse(line: str, devices: Sequence[str]) -> Command | None:
         raise CommandError(f":{verb.name} takes nothing after it")
     if verb.takes == "order":
         return Command(verb.name, argument, order_words.parse_order(name, argument, devices))
+    if verb.takes == "optimize":
+        return Command(verb.name, argument, optimization=parse_optimize(argument, devices))
     if verb.takes == "device" and argument:
         argument = known_device(argument, devices)
     return Command(verb.name, argument)
@@ -89,11 +96,11 @@ def complete(line: str, devices: Sequence[str]) -> str | None:
         return done if len(done) > len(line) else None
     folded_name = _ALIASES.get(name.casefold(), name.casefold())
     verb = next((verb for verb in VERBS if verb.name == folded_name), None)
-    if verb is None or verb.takes not in ("device", "order") or not argument.strip():
+    if verb is None or verb.takes not in ("device", "order", "optimize") or not argument.strip():
         return None
-    before, gap, word = argument.rpartition(" ") if verb.takes == "order" else ("", "", argument)
-    if not word or (verb.takes == "order" and not gap and folded_name != "release"):
-        # What follows the verb itself is on or off.
+    before, gap, word = ("", "", argument) if verb.takes == "device" else argument.rpartition(" ")
+    if not word or (verb.takes != "device" and not gap and folded_name != "release"):
+        # What follows the verb itself is on or off, or a model.
         return None
     folded = word.casefold()
     fits_device = sorted(each for each in devices if each.casefold().startswith(folded))

@@ -5,12 +5,14 @@ Pure; no Textual.
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from edgeconsole.durations import duration_text
 from edgeconsole.fleet.blast import Blast, Effort
+from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.glyphs import Glyphs
@@ -35,6 +37,7 @@ _EFFECTS: Final = {
 }
 _RELEASED: Final = "Whatever was forced ends, latches included; the ladder decides."
 _MOST_NAMES: Final = 6
+_MOST_FORM: Final = 4
 _HOW: Final = {
     Outcome.QUEUED: "it waits: ",
     Outcome.SENT: "sent: ",
@@ -50,15 +53,12 @@ def what(
 
     `hidden` of the devices are not on the screen behind: they do not pass its filter.
     """
-    count = len(blast.devices)
-    where = ", ".join(f"{fmt.escape(site) or 'no site'} {number}" for site, number in blast.sites)
     lines: list[Line] = [
         (
-            (f"{count:,} device{'' if count == 1 else 's'}", "strong"),
-            (f"   {where}", "text"),
+            *counted(blast),
             (f"   model {fmt.escape(model) or 'all'}", "text" if model else "muted"),
         ),
-        ((_names(blast.devices), "muted"),),
+        ((names(blast.devices), "muted"),),
         (),
     ]
     lines.append(((_EFFECTS.get(blast.kind, _RELEASED), "text"),))
@@ -72,15 +72,9 @@ def what(
 
 def _against(blast: Blast, queue_s: float, glyphs: Glyphs) -> list[Line]:
     """Return who is offline, lacks what is forced, or is held by somebody already."""
-    lines: list[Line] = []
-    if blast.offline:
-        text = (
-            f"{len(blast.offline)} offline, queued for up to {duration_text(queue_s)}: "
-            f"{_names(blast.offline)}"
-        )
-        lines.append((("○ " if glyphs.name != "ascii" else "x ", "stale"), (text, "stale")))
+    lines = offline(blast, queue_s, glyphs)
     if blast.unheard:
-        text = f"? {len(blast.unheard)} never said what they have: {_names(blast.unheard)}"
+        text = f"? {len(blast.unheard)} never said what they have: {names(blast.unheard)}"
         lines.append(((text, "unknown"),))
     for device, why in blast.lacking[:3]:
         lines.append(((f"{fmt.escape(device)} has none: {fmt.escape(why)}", "warn"),))
@@ -95,7 +89,26 @@ def _against(blast: Blast, queue_s: float, glyphs: Glyphs) -> list[Line]:
     return lines
 
 
-def _names(devices: Sequence[str]) -> str:
+def counted(blast: Blast) -> Line:
+    """Return on how many devices at which sites it would be done."""
+    count = len(blast.devices)
+    where = ", ".join(f"{fmt.escape(site) or 'no site'} {number}" for site, number in blast.sites)
+    return (f"{count:,} device{'' if count == 1 else 's'}", "strong"), (f"   {where}", "text")
+
+
+def offline(blast: Blast, queue_s: float, glyphs: Glyphs) -> list[Line]:
+    """Return who gets the order later, if anybody does."""
+    if not blast.offline:
+        return []
+    text = (
+        f"{len(blast.offline)} offline, queued for up to {duration_text(queue_s)}: "
+        f"{names(blast.offline)}"
+    )
+    return [((f"{glyphs.shapes[Level.GONE]} ", "stale"), (text, "stale"))]
+
+
+def names(devices: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
     shown = ", ".join(fmt.cut(fmt.escape(name), 24) for name in devices[:_MOST_NAMES])
     more = len(devices) - _MOST_NAMES
     return f"{shown}, … {more:,} more" if more > 0 else shown
@@ -111,13 +124,12 @@ def missing(blast: Blast, reason: str, number: str) -> tuple[str, str]:
 
 
 def form(line: str, width: int) -> list[Line]:
-    """Return the order as one types it, over two lines if it must be."""
+    """Return the order as one types it, over some lines if it must be."""
     text = ":" + fmt.escape(line)
-    first, rest = text[:width], text[width:]
-    lines: list[Line] = [((first, "accent"),)]
-    if rest:
-        lines.append((("  " + fmt.cut(rest, width - 2), "accent"),))
-    return lines
+    rows = textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    if len(rows) > _MOST_FORM:
+        rows[_MOST_FORM - 1] += " …"
+    return [crop(((row, "accent"),), width) for row in rows[:_MOST_FORM]]
 
 
 def outcome_text(intent: Intent, standings: Sequence[Standing]) -> str:

@@ -103,14 +103,15 @@ def newest(said: Sequence[DeviceModels], model: str) -> tuple[str, Findings] | N
 
 def lines(
     said: Sequence[DeviceModels],
+    found: Sequence[Row],
     selected: str | None,
     wall: datetime,
+    *,
     width: int,
     glyphs: Glyphs,
 ) -> list[Line]:
-    """Return the table, one line a bundle after the header, then who could not be asked."""
+    """Return the table of the rows that were `found`, then who could not be asked."""
     shown: list[Line] = []
-    found = rows(said)
     if found:
         room = max(_LEAST_WHERE, width - _BESIDE_WHERE)
         heads = (*_HEADS[:-1], replace(_HEADS[-1], most=room))

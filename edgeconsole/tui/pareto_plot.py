@@ -66,10 +66,11 @@ def lines(report: OptimizationReport, size: tuple[int, int], glyphs: Glyphs) -> 
     ]
     figure = "p99" if any(each.p99_ms is not None for each in report.variants) else "p50"
     points = [
-        _Point(each.name, ms, each.drop, dot)
+        _Point(each.name, ms, drop, dot)
         for each, dot in known
         if (ms := each.p99_ms if figure == "p99" else each.p50_ms) is not None
-        and each.drop is not None
+        # What drops are measured against loses nothing, and so does not say it.
+        and (drop := 0.0 if dot is Dot.ORIGINAL else each.drop) is not None
     ]
     if width < LEAST_SIZE[0] or height < LEAST_SIZE[1] or len(points) < 2:
         return []

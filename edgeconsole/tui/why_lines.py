@@ -15,6 +15,7 @@ from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.routes import answering, degraded, stopped, why_text
 from edgeconsole.protocol.failsafe import Condition, RouteSample, Transition
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui import thermal_lines
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, Run, crop, join
 from edgeconsole.tui.tabular import Head, table
@@ -147,12 +148,43 @@ def lines(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list
     shown: list[Line] = [_source(said, width), ()]
     if said.routes or said.conditions:
         shown += _held(said, wall, width, glyphs)
+    shown += _heat(said, width, glyphs)
     shown.append(((" how it came there", "muted"),))
-    if not said.transitions:
+    if not said.transitions and not said.thermal_transitions:
         shown.append((("   no transition is known", "muted"),))
-    for place, each in enumerate(said.transitions):
-        shown += transition_lines(each, wall, width, glyphs, newest=place == 0)
+    told = [
+        (each.time_unix_s, transition_lines(each, wall, width, glyphs, newest=place == 0))
+        for place, each in enumerate(said.transitions)
+    ]
+    told += [
+        (
+            each.time_unix_s,
+            thermal_lines.transition_lines(
+                each, wall, width, glyphs, lambda met: conditions(met, width, glyphs, " " * 12)
+            ),
+        )
+        for each in said.thermal_transitions
+    ]
+    for _, lines_of_one in sorted(told, key=lambda each: -each[0]):
+        shown += lines_of_one
     return shown
+
+
+def _heat(said: Explanation, width: int, glyphs: Glyphs) -> list[Line]:
+    """Return what the thermal policy looked at, where the device said it."""
+    heat, held = said.heat, said.thermal
+    if heat is None or held is None:
+        return []
+    level = thermal_lines.LEVELS[heat.state]
+    why = heat.reason or thermal_lines.held_back(heat.allowance)
+    title: Line = (
+        (f" {glyphs.shapes[level]} heat", "text"),
+        (f"  {heat.state}", "strong"),
+        (f"  for {fmt.duration(heat.held_s)}", "text"),
+        (f"   {fmt.escape(why)}" if why else "", "text"),
+        (f"  {thermal_lines.SIMULATED}" if heat.simulated else "", "limit"),
+    )
+    return [crop(title, width), *conditions(held.conditions, width, glyphs), ()]
 
 
 def _held(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:

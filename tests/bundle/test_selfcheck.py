@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeconsole.bundle.selfcheck import compare_outputs, compare_tensor
+from edgeconsole.engines import Precision
 from edgeconsole.protocol.tensors import Array, Datatype
 
 F = np.array([[1.0, -10.0, 0.5]], "f4")
@@ -61,3 +62,12 @@ def test_one_tensor_against_a_manifest_type() -> None:
     """A single tensor is compared with the type the manifest states."""
     assert compare_tensor(F, F, Datatype.FP32) is None
     assert compare_tensor(F, F, Datatype.FP16) == "is float32, expected FP16"
+
+
+def test_what_was_computed_in_less_is_compared_with_less() -> None:
+    """Another processor rounds bf16 elsewhere; a wrong kernel is further off than that."""
+    expected = {"y": np.array([1.0, 4.0], "f4")}
+    near, far = {"y": np.array([1.0, 4.05], "f4")}, {"y": np.array([1.0, 4.3], "f4")}
+    assert compare_outputs(expected, near) is not None
+    assert compare_outputs(expected, near, Precision.BF16) is None
+    assert compare_outputs(expected, far, Precision.BF16) is not None

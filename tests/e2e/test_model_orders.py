@@ -14,6 +14,10 @@ from edgeconsole.cli import main
 from edgeconsole.demo.data import bundle_path
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.fleet import models
+from edgeconsole.fleet.inventory import load_inventory
+from edgeconsole.fleet.orders import Intent, Outcome
+from edgeconsole.fleet.service import FleetService
+from edgeconsole.fleet.tasks import ActivateTask
 from edgeconsole.protocol.control import (
     ActivateModel,
     CancelJob,
@@ -260,3 +264,30 @@ async def test_what_is_not_understood_is_said(device, words, capsys):
     fleet = str(device.home / "fleet.toml")
     assert await asyncio.to_thread(main, ["models", *words, "--fleet", fleet]) == 2
     assert "models remove DEVICE MODEL" in capsys.readouterr().err
+
+
+async def test_a_console_sees_what_there_is_orders_it_and_sees_what_it_changed(device, eventually):
+    """Stores and findings over its link; an order through the book; the switch with both bundles."""
+    await optimized(device)
+    fp32, best = [await named(device, f"digits/1/{each}") for each in ("fp32", "int8-minmax")]
+    async with FleetService(load_inventory(device.home / "fleet.toml")) as service:
+        await eventually(lambda: service.store.devices()[0].sample is not None)
+        (said,) = await service.models.look(["dev-1"])
+        assert {each.digest for each in said.models} >= {fp32.digest, best.digest}
+        (finding,) = said.findings
+        assert finding.measured[best.digest].recommended
+        task = ActivateTask("digits", "1", "int8-minmax", best.digest, fp32.digest)
+        intent = Intent.of(task, ID, "kim@desk")
+        await service.order(intent, ["dev-1"])
+
+        async def over() -> bool:
+            (standing,) = await service.standings(ID)
+            return standing.outcome is Outcome.ACKNOWLEDGED
+
+        await eventually(over)
+        await eventually(lambda: service.store.switch("dev-1") is not None)
+        switch = service.store.switch("dev-1")
+        assert (switch.before_key, switch.after_key) == (fp32.key, best.key)
+        rows = await service.audit()
+        assert [row.outcome.value for row in rows] == ["acknowledged", "sent", "queued"]
+    assert (await active(device))["digits"] == "int8-minmax"

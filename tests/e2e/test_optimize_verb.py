@@ -90,7 +90,7 @@ async def test_a_folder_is_sent_first_and_does_not_answer(device, tmp_path):
     assert job.bundle.digest == bundle.digest
     code, out, _ = await verb(device, *command, "--plan")
     assert "nothing would be sent" in out
-    assert "it would start at once" in out
+    assert "it starts at once" in out
     _, out, _ = await verb(device, "models", "dev-1", "--json")
     assert not any(each["loaded"] for each in json.loads(out)["models"] if each["model"] == "root")
 
@@ -194,7 +194,7 @@ async def test_a_stored_bundle_is_named_by_its_key(device):
     code, out, _ = await verb(device, "optimize", "digits-tiny/1", "--on", "dev-1", "--plan")
     assert code == 0
     assert "full_optimization of digits-tiny/1/" in out
-    assert "jobs before it: 1" in out
+    assert "1 job before it" in out
     code, out, _ = await verb(device, "optimize", "digits-tiny/1", "--on", "dev-1", "--detach")
     assert code == 0
     assert "is queued behind 1 on dev-1" in out

@@ -10,6 +10,7 @@ import pytest
 from edgeconsole.fleet.levels import Freshness, Level
 from edgeconsole.fleet.store import (
     HISTORY_SAMPLES,
+    OWN_BOOT,
     RECENT_EVENTS,
     FleetStore,
     LinkState,
@@ -301,3 +302,31 @@ def test_recalled_past_comes_before_the_present(
     store.add_event("b", make_event(6))
     assert [point.at for point in store.points("b")] == [940.0, 941.0, 942.0, 1000.0]
     assert [event.seq for event in store.events("b")] == [5, 6]
+
+
+def test_what_was_missing_is_put_in_its_place(
+    store: FleetStore, clock: Clock, make_sample: MakeSample, make_event: MakeEvent
+) -> None:
+    """The history's points take the place of those of their time; newer ones and all events stay."""
+    for _ in range(3):
+        clock.now += 10
+        store.add_sample("b", make_sample())
+    store.add_event("b", make_event(9))
+    filled = [Point(1000.0 + at, *(1.0,) * 7, rate_per_s=2.0) for at in range(21)]
+    store.refill("b", filled, [make_event(8), make_event(9), make_event(3, boot_id="boot-0")])
+    at = [point.at for point in store.points("b")]
+    assert at == [*(1000.0 + second for second in range(21)), 1030.0]
+    events = [(event.boot_id, event.seq) for event in store.events("b")]
+    assert events == [("boot-0", 3), ("boot-1", 8), ("boot-1", 9)]
+    store.refill("b", [], [])
+    assert [point.at for point in store.points("b")] == at
+
+
+def test_what_consoles_notice_is_no_event_of_the_device(
+    store: FleetStore, make_event: MakeEvent
+) -> None:
+    """An alert is shown among the events, and does not change where a link goes on."""
+    store.add_event("b", make_event(7))
+    store.add_event("b", make_event(1, boot_id=f"{OWN_BOOT}x", kind="alert_hot"))
+    assert store.last_event("b") == ("boot-1", 7)
+    assert [event.kind for event in store.events("b")] == ["kind", "alert_hot"]

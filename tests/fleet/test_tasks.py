@@ -65,7 +65,7 @@ TASKS: dict[Task, str] = {
 
 def order(task: Task, *, mark: str = "c", at: float = NOW, url: str = URL) -> Order:
     """Return an order with a task."""
-    return Intent.of(task, mark * 32, "kim@desk", "because").order("dev-1", url, at)
+    return Intent.of(task, mark * 32, "kim@desk").order("dev-1", url, at)
 
 
 @pytest.fixture
@@ -88,6 +88,15 @@ def test_every_task_has_its_written_form(task: Task, line: str) -> None:
     assert placed.line == line
     assert placed.kind.value == task.words
     assert line.startswith(task.words)
+
+
+def test_why_something_is_optimised_is_part_of_the_order() -> None:
+    """It is typed with it, and so it is written with it; other tasks take no reason."""
+    for task in TASKS:
+        placed = Intent.of(task, ID, "kim", "it's hot").order("dev-1", URL, NOW)
+        assert placed.reason == "it's hot"
+        words = shlex.split(placed.line)
+        assert (words[-2:] == ["--reason", "it's hot"]) == isinstance(task, OptimizeTask)
 
 
 @pytest.mark.parametrize("asked", [ASKED, Asked()])

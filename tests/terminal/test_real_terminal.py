@@ -181,6 +181,39 @@ def test_an_order_is_given_when_it_is_meant(start: Start, probe: Path) -> None:
     assert_left(terminal)
 
 
+def test_an_optimisation_is_ordered_when_it_is_meant(start: Start, probe: Path) -> None:
+    """`O` and keys behind it order nothing; a field that is typed into, and `Y`, order that."""
+    terminal = start("lab", 80, 24)
+    terminal.send("O" + "Y" * 20)
+    wait_for(terminal, lambda shown: ":optimize yolo-n --on dock-0188" in shown, "the form")
+    terminal.send("\x1b")
+    wait_for(terminal, lambda shown: "Esc leaves it" not in shown, "the form gone")
+    assert not probe.exists()
+    terminal.send(":optimize --budget 9s\r")
+    wait_for(terminal, lambda shown: "9s is not between 10s and 24h" in shown, "the complaint")
+    terminal.send("\x15optimize yolo-n --level quantization --budget 90s\r")
+    wait_for(terminal, lambda shown: "--level quantization" in shown, "the form filled in")
+    # From Cancel over model, on, level and objective to what it may lose.
+    terminal.send("\t" * 5 + "\x150.25")
+    wait_for(terminal, lambda shown: "--max-drop 0.25" in shown.replace("\n", ""), "the drop")
+    terminal.send("\x1b[Z" * 5)
+
+    def given(_: str) -> bool:
+        # Until the form has been there for a moment the key is refused.
+        terminal.send("" if probe.exists() else "Y")
+        return probe.exists()
+
+    wait_for(terminal, given, "the order")
+    assert probe.read_text() == "optimize dock-0188: no reason given\n"
+    wait_for(terminal, lambda shown: "fleet › dock-0188 › jobs" in shown, "the jobs")
+    terminal.send("3")
+    wait_for(terminal, lambda shown: "fleet › models" in shown and "fused" in shown, "the models")
+    terminal.send("j\r")
+    wait_for(terminal, lambda shown: "int8-dynamic↑" in shown, "the plot")
+    terminal.send("q")
+    assert_left(terminal)
+
+
 def test_resizing_is_live(start: Start) -> None:
     """The columns follow the window; a window too small says what is needed."""
     terminal = start()

@@ -31,6 +31,7 @@ from edgeconsole.protocol.failsafe import (
 )
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import (
+    MODEL_ACTIVATED,
     DeviceEvent,
     DeviceSample,
     ModelSample,
@@ -38,6 +39,7 @@ from edgeconsole.protocol.telemetry import (
     Quality,
     Reading,
     Severity,
+    activated_text,
 )
 from edgeconsole.specs import (
     AgentState,
@@ -323,15 +325,17 @@ def spec(kinds: tuple[Kind, ...], name: str = "prod-eu") -> FleetSpec:
     )
 
 
-def fill(store: FleetStore, clock: Clock, kind: Kind, seconds: int, *, seed: int = 7) -> None:
-    """Let a device send a sample a second up to now; the clock ends where it was."""
+def fill(
+    store: FleetStore, clock: Clock, kind: Kind, seconds: int, *, seed: int = 7, sent: int = 0
+) -> None:
+    """Let a device, after what it has `sent`, send a sample a second up to now; the clock ends there."""
     end = clock.now
     rng = random.Random(f"{seed}-{kind.id}")
     store.set_link(kind.id, LinkState.LIVE)
     store.add_hello(kind.id, hello(kind))
     for second in range(seconds):
         clock.now = end - seconds + second + 1
-        store.add_sample(kind.id, sample(kind, (second + 1) / seconds, second + 1, rng))
+        store.add_sample(kind.id, sample(kind, (second + 1) / seconds, sent + second + 1, rng))
     clock.now = end
 
 
@@ -404,6 +408,26 @@ def stale() -> tuple[FleetStore, Clock]:
 def single(kind: Kind = LAB[0], seconds: int = 600) -> tuple[FleetStore, Clock]:
     """Return a fleet of one."""
     return lab(seconds, (kind,))
+
+
+def switched() -> tuple[FleetStore, Clock]:
+    """Return two devices; on one a faster variant answers for two minutes now."""
+    before = Kind("dock-0188", base_ms=12.0, temp_c=82.0, variant="fp32")
+    after = Kind("dock-0188", base_ms=4.6, temp_c=74.0, variant="int8-static")
+    other = Kind("cart-0001", base_ms=3.0)
+    clock = Clock()
+    store = FleetStore(spec((before, other), "lab"), clock)
+    fill(store, clock, other, 600)
+    clock.now -= 120.0
+    fill(store, clock, before, 480)
+    told = activated_text("yolo-n/1.2.0/int8-static", "yolo-n")
+    store.add_event(
+        "dock-0188",
+        event("dock-0188", 1, 120.0, Severity.INFO, kind=MODEL_ACTIVATED, message=told),
+    )
+    clock.now += 120.0
+    fill(store, clock, after, 120, sent=480)
+    return store, clock
 
 
 def empty() -> tuple[FleetStore, Clock]:

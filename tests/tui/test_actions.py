@@ -34,6 +34,7 @@ def test_what_changes_a_device() -> None:
         "R": Danger.CHANGE,
         "A": Danger.CHANGE,
         "C": Danger.CHANGE,
+        "O": Danger.CHANGE,
         "Y": Danger.STOP,
     }
 

@@ -239,27 +239,21 @@ def test_a_longer_time_says_what_it_waits_for() -> None:
 @pytest.mark.parametrize(
     ("reading", "shown"),
     [
-        (
-            Reading(61.0, "°C", "coretemp/Package id 0", Quality.MEASURED),
-            "   coretemp/Package id 0",
-        ),
+        (Reading(4.8, "W", "ina3221/VDD_IN", Quality.DERIVED), "   ina3221/VDD_IN"),
         (
             Reading(8.0, "W", "estimate: 3 to 9 W", Quality.ESTIMATED),
             "   estimated: estimate: 3 to 9 W",
         ),
-        (Reading(61.0, "°C", "plant", Quality.SIMULATED), "   simulated: plant"),
-        (Reading(61.0, "°C", "evil\x1b[31m", Quality.MEASURED), fmt.escape("   evil\x1b[31m")),
-        (Reading(unit="°C", reason="no thermal zone"), ""),
+        (Reading(6.0, "W", "evil\x1b[31m", Quality.MEASURED), fmt.escape("   evil\x1b[31m")),
+        (Reading(unit="W", reason="nothing here measures power"), ""),
     ],
 )
-def test_charts_name_the_sensor_they_are_of(reading: Reading, shown: str) -> None:
-    """The title ends with the control sensor, and says so if it is no measurement."""
+def test_the_chart_of_power_names_what_it_is_of(reading: Reading, shown: str) -> None:
+    """The title ends with the rail, package or sum, and says so if it is no measurement."""
     store, _ = single(seconds=30)
     view = store.devices()[0]
     assert view.sample is not None
-    sample = msgspec.structs.replace(view.sample, temp_c=reading, power_w=reading)
-    view = msgspec.structs.replace(view, sample=sample)
-    for spec in (charts.temperature(view, ()), charts.power(view, ())):
-        title = plain(spec.title)
-        assert title.endswith(shown)
-        assert shown or "thermal" not in title
+    sample = msgspec.structs.replace(view.sample, power_w=reading)
+    title = plain(charts.power(msgspec.structs.replace(view, sample=sample), ()).title)
+    assert title.endswith(shown)
+    assert shown or title == "power W   budget 15"

@@ -33,6 +33,8 @@ PURE = (
     "job_lines",
     "ladder_lines",
     "model_lines",
+    "optimize_form",
+    "optimize_words",
     "order_words",
     "ordering",
     "pareto_plot",
@@ -43,7 +45,9 @@ PURE = (
     "sparks",
     "state",
     "summary",
+    "switch_lines",
     "tabular",
+    "thermal_lines",
     "why_lines",
 )
 

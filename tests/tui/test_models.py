@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 import pytest
 from canned_jobs import BEST, BUNDLE, CannedJobs
@@ -12,8 +14,8 @@ from fleets import HOSTILE, WALL, lab
 from edgeconsole.fleet.model_desk import DeviceModels
 from edgeconsole.tui import model_lines
 from edgeconsole.tui.app import EdgeConsoleApp
-from edgeconsole.tui.glyphs import ASCII, BRAILLE
-from edgeconsole.tui.runs import line_width
+from edgeconsole.tui.glyphs import ASCII, BRAILLE, Glyphs
+from edgeconsole.tui.runs import Line, line_width
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.jobs import JobsScreen
 from edgeconsole.tui.screens.models import ModelScreen, ModelsScreen
@@ -26,9 +28,21 @@ def canned(app: EdgeConsoleApp) -> CannedModels:
     return found
 
 
+def table(
+    devices: list[DeviceModels],
+    selected: str | None,
+    wall: datetime,
+    width: int,
+    glyphs: Glyphs,
+) -> list[Line]:
+    """Return the table of what devices said."""
+    rows = model_lines.rows(devices)
+    return model_lines.lines(devices, rows, selected, wall, width=width, glyphs=glyphs)
+
+
 def shown(width: int = 200, selected: str | None = None) -> list[str]:
     """Return the table as text."""
-    return texts(model_lines.lines(said(), selected, WALL, width, BRAILLE))
+    return texts(table(said(), selected, WALL, width, BRAILLE))
 
 
 def line_of(lines: list[str], variant: str) -> str:
@@ -79,7 +93,7 @@ def test_the_newest_measurement_counts() -> None:
 
 def test_stale_and_unknown_are_shown_as_such() -> None:
     """A bundle only a silent device has is grey; who never said anything is named, with the reason."""
-    lines = model_lines.lines(said(), None, WALL, 200, BRAILLE)
+    lines = table(said(), None, WALL, 200, BRAILLE)
     (away,) = [line for line in lines if " fp16 " in texts([line])[0]]
     assert {role for text, role in away[1:] if text.strip()} == {"stale"}
     (here,) = [line for line in lines if " int8-static " in texts([line])[0]]
@@ -92,8 +106,8 @@ def test_stale_and_unknown_are_shown_as_such() -> None:
 def test_no_model_is_not_the_same_as_no_answer() -> None:
     """Only a device that answered can be said to have none."""
     nothing = "no model is in a store"
-    heard = model_lines.lines([DeviceModels("a", heard_unix_s=1.0)], None, WALL, 80, BRAILLE)
-    silent = model_lines.lines([DeviceModels("a", note="away")], None, WALL, 80, BRAILLE)
+    heard = table([DeviceModels("a", heard_unix_s=1.0)], None, WALL, 80, BRAILLE)
+    silent = table([DeviceModels("a", note="away")], None, WALL, 80, BRAILLE)
     assert nothing in "\n".join(texts(heard))
     assert nothing not in "\n".join(texts(silent))
 
@@ -124,7 +138,7 @@ def test_hostile_texts_stay_in_their_line(text: str, width: int) -> None:
         DeviceModels("b", (stored, msgspec.structs.replace(stored, active=True)), (), 1.0),
     ]
     for line in (
-        *model_lines.lines(devices, BEST.digest, WALL, width, BRAILLE),
+        *table(devices, BEST.digest, WALL, width, BRAILLE),
         *model_lines.devices_of(devices, text, width),
     ):
         assert line_width(line) <= width
@@ -134,9 +148,7 @@ def test_hostile_texts_stay_in_their_line(text: str, width: int) -> None:
 def test_without_colours_the_recommended_one_has_its_shape() -> None:
     """In each alphabet another one."""
     (row,) = [
-        line
-        for line in texts(model_lines.lines(said(), None, WALL, 200, ASCII))
-        if " int8-static " in line
+        line for line in texts(table(said(), None, WALL, 200, ASCII)) if " int8-static " in line
     ]
     assert row.startswith("  @")
 

@@ -81,6 +81,12 @@ def test_what_was_not_measured_is_not_drawn() -> None:
     assert "1 not drawn, without p99 or drop" in plot(unknown)[-1]
 
 
+def test_the_original_loses_nothing_also_where_it_does_not_say_so() -> None:
+    """Drops are measured against it."""
+    silent = msgspec.structs.replace(REPORT.baseline, drop=None)
+    assert plot(msgspec.structs.replace(REPORT, baseline=silent)) == plot()
+
+
 def test_without_any_p99_it_takes_p50_and_says_so() -> None:
     """Too few runs give no p99."""
     short = msgspec.structs.replace(

@@ -19,6 +19,7 @@ from fleets import (
     many,
     single,
     stale,
+    switched,
 )
 from textual.pilot import Pilot
 
@@ -72,6 +73,7 @@ SCREENS = {
     "audit": ("colon", *"audit", "enter"),
     "models": ("3",),
     "model": ("3", "j", "enter"),
+    "optimize": ("O",),
     "jobs": ("4",),
     "job": ("4", "j", "j", "enter"),
     "activate": ("4", "j", "j", "A"),
@@ -83,6 +85,12 @@ SCREENS = {
 def test_failsafe(snap_compare: Compare, screen: str, size: tuple[int, int]) -> None:
     """A fleet with a device on its fallback, one forced, and an order queued, on every screen."""
     assert look(snap_compare, fallen(), size, *SCREENS[screen])
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_switched(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The Device screen two minutes after a faster variant began to answer."""
+    assert look(snap_compare, switched(), size, "enter")
 
 
 @pytest.mark.parametrize(

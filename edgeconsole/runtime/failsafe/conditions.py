@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final
-
 from edgeconsole.protocol.failsafe import BreakerPhase, Condition
 from edgeconsole.protocol.inference import Rung
-from edgeconsole.runtime.failsafe.evidence import Evidence, why_down
-
-_PLAUSIBLE_C: Final = (-40.0, 150.0)
-"""A sensor outside this is broken, whatever it says: −273 and 200 °C are what broken ones say."""
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat, why_down
 
 
-class Heat(StrEnum):
-    """How warm a device is, by its own limits."""
-
-    NORMAL = "normal"
-    WARM = "warm"
-    HOT = "hot"
-
-
-def heat_of(before: Heat, evidence: Evidence, gap_c: float) -> Heat:
-    """Return the level of heat: it begins at its limit and ends `gap_c` below.
-
-    An unknown temperature is no evidence: the level stays as it was.
-    """
-    temp_c = plausible_c(evidence)
-    if temp_c is None:
-        return before
-    hot = _above(temp_c, evidence.max_temp_c, gap_c, held=before is Heat.HOT)
-    warm = _above(temp_c, evidence.warn_temp_c, gap_c, held=before is not Heat.NORMAL)
-    if hot:
-        return Heat.HOT
-    return Heat.WARM if warm else Heat.NORMAL
-
-
-def plausible_c(evidence: Evidence) -> float | None:
-    """Return the temperature, unless it is unknown or no temperature of a device."""
-    temp_c = evidence.temp_c
-    least_c, most_c = _PLAUSIBLE_C
-    return temp_c if temp_c is not None and least_c <= temp_c <= most_c else None
-
-
-def observed(
-    evidence: Evidence, heat: Heat, slow_held_s: float, slow_needed_s: float
-) -> tuple[Condition, ...]:
+def observed(evidence: Evidence, slow_held_s: float, slow_needed_s: float) -> tuple[Condition, ...]:
     """Return every condition that a decision looked at, whether it was met or not."""
     return (
         _override(evidence),
@@ -78,7 +40,7 @@ def observed(
             held_s=slow_held_s,
             needed_s=slow_needed_s,
         ),
-        _heat(evidence, heat),
+        _heat(evidence),
         *(
             Condition(
                 f"{rung.value}_available",
@@ -97,27 +59,12 @@ def _override(evidence: Evidence) -> Condition:
     return Condition("operator", met=True, detail=detail)
 
 
-def _heat(evidence: Evidence, heat: Heat) -> Condition:
-    if evidence.warn_temp_c is None and evidence.max_temp_c is None:
-        detail = "no limits are configured"
-    elif evidence.temp_c is None:
-        detail = f"{heat}; unknown now"
-    elif plausible_c(evidence) is None:
-        detail = f"{heat}; the sensor's {evidence.temp_c:.0f} °C cannot be"
-    else:
-        detail = heat.value
-    hot = heat is Heat.HOT or evidence.warn_temp_c is None
+def _heat(evidence: Evidence) -> Condition:
     return Condition(
-        "temperature",
-        met=heat is not Heat.NORMAL,
-        measured=plausible_c(evidence),
-        threshold=evidence.max_temp_c if hot else evidence.warn_temp_c,
+        "thermal",
+        met=evidence.heat is not Heat.NORMAL,
+        measured=evidence.temp_c,
+        threshold=evidence.limit_temp_c,
         unit="°C",
-        detail=detail,
+        detail=evidence.heat_reason or evidence.heat.value,
     )
-
-
-def _above(temp_c: float, limit_c: float | None, gap_c: float, *, held: bool) -> bool:
-    if limit_c is None:
-        return False
-    return temp_c >= limit_c or (held and temp_c > limit_c - gap_c)

@@ -6,6 +6,7 @@ names only what matters. An empty `…_down` says that the rung could answer.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -14,6 +15,18 @@ from edgeconsole.protocol.failsafe import BreakerPhase, Condition, OverrideKind
 from edgeconsole.protocol.inference import Rung
 
 NO_PEERS: Final = "no peers yet"
+
+
+class Heat(StrEnum):
+    """What the device's thermal policy asks of its routes."""
+
+    NORMAL = "normal"
+    SHED = "shed"
+    """The rate is governed: low priorities go first."""
+    LIGHTER = "lighter"
+    """Something lighter than the primary should answer."""
+    REFUSE = "refuse"
+    """No model may run."""
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -29,9 +42,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     p99_ms: float | None = None
     objective_ms: float | None = None
     """What p99 should stay below; `None`: nobody said."""
+    heat: Heat = Heat.NORMAL
+    heat_reason: str = ""
+    """Why the thermal policy asks for it."""
     temp_c: float | None = None
-    warn_temp_c: float | None = None
-    max_temp_c: float | None = None
+    limit_temp_c: float | None = None
     peer_down: str = NO_PEERS
     fallback_down: str = "no fallback model is configured"
     last_good_age_ms: float | None = None
@@ -51,7 +66,7 @@ def why_down(evidence: Evidence, rung: Rung) -> str:
         case Rung.PEER:
             return evidence.peer_down
         case Rung.FALLBACK:
-            return evidence.fallback_down
+            return evidence.fallback_down or _too_hot(evidence)
         case Rung.LAST_GOOD:
             return _last_good_down(evidence)
         case Rung.STATIC:
@@ -69,7 +84,13 @@ def _primary_down(evidence: Evidence) -> str:
         return f"no worker has answered for {evidence.stalled_ms:.0f} ms"
     if evidence.breaker is not BreakerPhase.CLOSED:
         return f"its breaker is {evidence.breaker}"
-    return ""
+    return _too_hot(evidence)
+
+
+def _too_hot(evidence: Evidence) -> str:
+    if evidence.heat is not Heat.REFUSE:
+        return ""
+    return f"the device is too hot for any model: {evidence.heat_reason}"
 
 
 def _last_good_down(evidence: Evidence) -> str:

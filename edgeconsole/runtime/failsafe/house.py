@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from edgeconsole.errors import BundleError
 from edgeconsole.protocol.failsafe import Override
-from edgeconsole.runtime.failsafe.evidence import Evidence
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat
 from edgeconsole.runtime.failsafe.orders import Orders
 from edgeconsole.runtime.failsafe.proof import Proof
 from edgeconsole.runtime.failsafe.recorder import EvidenceRecorder, Recorded
-from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.serving.batcher import Pending
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.runtime.serving.runner import ModelRunner
 from edgeconsole.specs import EdgeAgentConfig, FailsafeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class HeatEvidence:
+    """What the thermal policy asks of the routes, and the temperature behind it."""
+
+    heat: Heat = Heat.NORMAL
+    reason: str = ""
+    temp_c: float | None = None
+    limit_c: float | None = None
+    retry_after_s: float | None = None
+    """In how many seconds it may be over, at the earliest, where nothing may run."""
 
 
 class House:
@@ -25,7 +38,6 @@ class House:
         self,
         config: EdgeAgentConfig,
         engine: InferenceEngine,
-        monitor: EdgeResourceMonitor,
         orders: Orders,
         recorder: EvidenceRecorder | None,
     ) -> None:
@@ -34,8 +46,8 @@ class House:
         """Why models are not loaded."""
         self._engine = engine
         self._orders = orders
-        self._monitor = monitor
-        self._limits = config.device_spec.thermal_constraints
+        self.ask_heat: Callable[[], HeatEvidence] = HeatEvidence
+        """Who knows what the thermal policy asks for; by default nothing."""
         self._specs = {spec.model_id: spec.failsafe for spec in config.model_specs}
         self._proofs: dict[str, Proof] = {}
 
@@ -84,10 +96,9 @@ class House:
         """Return what an operator forced on a model."""
         return self._orders.current(model)
 
-    def temperature_c(self) -> tuple[float | None, float | None, float | None]:
-        """Return the temperature, and from where on it is warm and hot; `None`: unknown, or no limit."""
-        limits = self._limits
-        return self._monitor.latest.temp_c.value, limits.warn_temp_c, limits.max_temp_c
+    def heat(self) -> HeatEvidence:
+        """Return what the thermal policy asks of all routes now."""
+        return self.ask_heat()
 
     def record(self, model: str, evidence: Evidence, now_s: float, *, released: bool) -> None:
         """Note what a route looked at, where that is wanted."""

@@ -8,8 +8,7 @@ from edgeconsole.protocol.failsafe import BreakerPhase, Condition
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.runtime.failsafe import breaker as breakers
 from edgeconsole.runtime.failsafe.breaker import Breaker, BreakerLimits, Calls, Trial
-from edgeconsole.runtime.failsafe.conditions import Heat
-from edgeconsole.runtime.failsafe.evidence import Evidence
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat
 from edgeconsole.runtime.failsafe.ladder import Decision, LadderLimits, LadderState, decide, release
 from edgeconsole.specs import FailsafeSpec
 
@@ -99,7 +98,13 @@ class Judge:
     @property
     def is_open_above(self) -> bool:
         """Say whether the primary may be asked though the route stands lower."""
-        return self.breaker.phase is BreakerPhase.CLOSED and self.state.heat is not Heat.HOT
+        calm = self.state.heat in (Heat.NORMAL, Heat.SHED)
+        return self.breaker.phase is BreakerPhase.CLOSED and calm
+
+    @property
+    def may_compute(self) -> bool:
+        """Say whether any model may run: a critical device lets none."""
+        return self.state.heat is not Heat.REFUSE
 
     def _opened(self, before: Breaker, now_s: float) -> bool:
         if self.breaker.total_openings == before.total_openings:

@@ -12,8 +12,8 @@ from typing import Final
 
 from edgeconsole.protocol.failsafe import BreakerPhase, Condition, OverrideKind
 from edgeconsole.protocol.inference import Rung
-from edgeconsole.runtime.failsafe.conditions import Heat, heat_of, observed
-from edgeconsole.runtime.failsafe.evidence import Evidence, why_down
+from edgeconsole.runtime.failsafe.conditions import observed
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat, why_down
 
 HOUR_S: Final = 3600.0
 _BELOW: Final = (Rung.PEER, Rung.FALLBACK, Rung.LAST_GOOD, Rung.STATIC)
@@ -40,8 +40,6 @@ class LadderLimits:
     shed_after_s: float = 2.0
     p99_gap: float = 0.8
     """Shedding ends below this share of the objective."""
-    temp_gap_c: float = 3.0
-    """A level of heat ends so far below where it begins."""
     shed_priority: int = 4
     """What is shed first: priorities below this."""
     shed_hot_priority: int = 7
@@ -57,6 +55,7 @@ class LadderState:
     cause: str = ""
     reason: str = ""
     heat: Heat = Heat.NORMAL
+    """What the thermal policy asked for; it has hysteresis of its own."""
     slow_since_s: float | None = None
     """Since when p99 is above the objective."""
     shedding: bool = False
@@ -99,7 +98,7 @@ def decide(state: LadderState, evidence: Evidence, now_s: float, limits: LadderL
     target = _target(state, evidence)
     state, climb = _move(state, target, evidence, now_s, limits)
     conditions = (
-        *observed(evidence, state.heat, _held_s(state.slow_since_s, now_s), limits.shed_after_s),
+        *observed(evidence, _held_s(state.slow_since_s, now_s), limits.shed_after_s),
         climb,
     )
     return Decision(state, conditions, _shed(state, limits), _alarm(state, target, evidence))
@@ -121,7 +120,7 @@ def needed_hold_s(state: LadderState, limits: LadderLimits) -> float:
 def _watch(
     state: LadderState, evidence: Evidence, now_s: float, limits: LadderLimits
 ) -> LadderState:
-    """Take in what has hysteresis of its own: heat, and p99 against its objective."""
+    """Take in the heat, and what has hysteresis here: p99 against its objective."""
     p99_ms, objective_ms = evidence.p99_ms, evidence.objective_ms
     slow_since_s, shedding = state.slow_since_s, state.shedding
     if p99_ms is None or objective_ms is None:
@@ -134,7 +133,7 @@ def _watch(
         shedding = shedding and p99_ms > limits.p99_gap * objective_ms
     return replace(
         state,
-        heat=heat_of(state.heat, evidence, limits.temp_gap_c),
+        heat=evidence.heat,
         slow_since_s=slow_since_s,
         shedding=shedding,
         changes=tuple(at_s for at_s in state.changes if now_s - at_s < HOUR_S),
@@ -146,6 +145,8 @@ def _target(state: LadderState, evidence: Evidence) -> _Target:
     if evidence.override is not None:
         rung = _first_at_or_below(_FORCED[evidence.override], evidence)
         return _Target(rung, "operator", f"{evidence.actor}: {evidence.reason}", forced=True)
+    if evidence.heat is Heat.REFUSE:
+        return _below(evidence, "critical_heat", evidence.heat_reason)
     if evidence.primary_down:
         return _below(evidence, "primary_down", evidence.primary_down)
     if evidence.stalled_ms > evidence.stall_limit_ms:
@@ -155,14 +156,13 @@ def _target(state: LadderState, evidence: Evidence) -> _Target:
         met = [each for each in evidence.breaker_conditions if each.met]
         reason = "; ".join(f"{each.name} {each.detail}".strip() for each in met)
         return _below(evidence, "breaker_open", reason or f"the breaker is {evidence.breaker}")
-    if state.heat is Heat.HOT:
-        reason = f"{evidence.temp_c or 0.0:.0f} °C"
+    if state.heat is Heat.LIGHTER:
         for rung in (Rung.PEER, Rung.FALLBACK):
             if not why_down(evidence, rung):
-                return _Target(rung, "hot", reason)
-        return _Target(Rung.SHED, "hot", f"{reason}, and nothing lighter can answer")
-    if state.heat is Heat.WARM:
-        return _Target(Rung.SHED, "warm", f"{evidence.temp_c or 0.0:.0f} °C")
+                return _Target(rung, "hot", evidence.heat_reason)
+        return _Target(Rung.SHED, "hot", f"{evidence.heat_reason}; nothing lighter can answer")
+    if state.heat is Heat.SHED:
+        return _Target(Rung.SHED, "hot", evidence.heat_reason)
     if state.shedding:
         reason = f"p99 is {evidence.p99_ms or 0.0:.1f} ms of {evidence.objective_ms or 0.0:g} ms"
         return _Target(Rung.SHED, "slow", reason)
@@ -251,7 +251,7 @@ def _climb(state: LadderState, now_s: float, limits: LadderLimits, *, due: bool)
 def _shed(state: LadderState, limits: LadderLimits) -> int:
     if state.rung is not Rung.SHED:
         return 0
-    return limits.shed_hot_priority if state.heat is Heat.HOT else limits.shed_priority
+    return limits.shed_hot_priority if state.heat is Heat.LIGHTER else limits.shed_priority
 
 
 def _alarm(state: LadderState, target: _Target, evidence: Evidence) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,13 +26,14 @@ from edgeconsole.protocol.failsafe import (
 )
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import Severity
-from edgeconsole.runtime.failsafe.house import House
+from edgeconsole.runtime.failsafe.evidence import Heat
+from edgeconsole.runtime.failsafe.house import HeatEvidence, House
 from edgeconsole.runtime.failsafe.ladder import Decision, LadderLimits
 from edgeconsole.runtime.failsafe.orders import OnEvent, Orders
 from edgeconsole.runtime.failsafe.recorder import EvidenceRecorder
 from edgeconsole.runtime.failsafe.route import Route
 from edgeconsole.runtime.failsafe.samples import route_sample
-from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
+from edgeconsole.runtime.failsafe.steps import too_hot
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 
@@ -48,7 +50,6 @@ class FailsafeManager:
         self,
         config: EdgeAgentConfig,
         engine: InferenceEngine,
-        monitor: EdgeResourceMonitor,
         on_event: OnEvent,
         *,
         record_path: Path | None = None,
@@ -58,7 +59,7 @@ class FailsafeManager:
             recorder = EvidenceRecorder(record_path, config.failsafe.record_mb << 20)
         self._config = config
         self._orders = Orders(on_event)
-        self._house = House(config, engine, monitor, self._orders, recorder)
+        self._house = House(config, engine, self._orders, recorder)
         self._on_event = on_event
         self._limits = LadderLimits(changes_per_hour=config.failsafe.changes_per_hour)
         self._routes: dict[str, Route] = {}
@@ -73,6 +74,10 @@ class FailsafeManager:
         """Read what is forced; raises `StoreError`."""
         self._orders.open(state_dir)
 
+    def heed(self, ask_heat: Callable[[], HeatEvidence]) -> None:
+        """Let the routes ask what the thermal policy wants of them."""
+        self._house.ask_heat = ask_heat
+
     # What requests need.
 
     def route(self, model: str) -> Route | None:
@@ -86,7 +91,10 @@ class FailsafeManager:
         return route
 
     def check_direct(self, model: str) -> None:
-        """Refuse requests for a certain version of a model that an operator stopped."""
+        """Refuse requests for a certain version of a model that an operator or the heat stopped."""
+        heat = self._house.heat()
+        if heat.heat is Heat.REFUSE:
+            raise too_hot(model, heat)
         held = self._house.override(model)
         if held is not None and held.kind is not OverrideKind.FALLBACK:
             raise RequestError(

@@ -105,7 +105,9 @@ class Proof:
         self._open -= 1
         now_s = time.monotonic()
         if isinstance(outcome, Answer):
-            difference = compare_outputs(expected, dict(outcome.outputs))
+            difference = compare_outputs(
+                expected, dict(outcome.outputs), self.runner.manifest.execution.precision
+            )
             if difference is None:
                 if begun_s != self._failed_s:
                     self._pass(now_s, (now_s - begun_s) * 1e3)

@@ -163,7 +163,7 @@ class Route:
     def evidence(self, now_s: float) -> Evidence:
         """Return what speaks for and against each rung now."""
         override = self.house.override(self.model)
-        temp_c, warn_c, max_c = self.house.temperature_c()
+        heat = self.house.heat()
         primary = self.primary
         p99_ms = None
         if primary is not None and self.spec.objective_ms is not None:
@@ -179,9 +179,10 @@ class Route:
             breaker_conditions=self.judge.breaker_conditions(now_s),
             p99_ms=p99_ms,
             objective_ms=self.spec.objective_ms,
-            temp_c=temp_c,
-            warn_temp_c=warn_c,
-            max_temp_c=max_c,
+            heat=heat.heat,
+            heat_reason=heat.reason,
+            temp_c=heat.temp_c,
+            limit_temp_c=heat.limit_c,
             fallback_down=self.standby_down,
             last_good_age_ms=self.last_good.age_ms(now_s),
             last_good_max_age_ms=self.last_good.max_age_ms,

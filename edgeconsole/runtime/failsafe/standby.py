@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.bundle import Manifest
+from edgeconsole.engines import Engine
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.protocol.tensors import TensorSpec
 from edgeconsole.runtime.failsafe.proof import Proof
 from edgeconsole.runtime.serving.runner import ModelRunner
 
-WORKER_BYTES: Final = 48 << 20
+WORKER_BYTES: Final = {
+    Engine.ONNXRUNTIME: 48 << 20,
+    Engine.OPENVINO: 84 << 20,
+    Engine.LITERT: 40 << 20,
+}
 """What a worker needs beside its model: the interpreter, the engine, its part of shared memory."""
 _MODEL_FACTOR: Final = 3
 """A model in memory by its file: the file, the engine's copy, room to compute."""
@@ -58,8 +63,10 @@ def memory_needed(manifest: Manifest, limit_mb: int | None) -> int:
     """Return about how many bytes loading a model takes: its limit, or by the size of its file."""
     if limit_mb is not None:
         return limit_mb << 20
-    model = manifest.file("model.onnx")
-    return WORKER_BYTES + _MODEL_FACTOR * (model.size if model is not None else 0)
+    model = manifest.file(manifest.model_file)
+    return WORKER_BYTES[manifest.execution.engine] + _MODEL_FACTOR * (
+        model.size if model is not None else 0
+    )
 
 
 def memory_forbids(needed_bytes: int, available_bytes: int, reserve_bytes: int) -> str:

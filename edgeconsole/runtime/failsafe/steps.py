@@ -11,6 +11,8 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.runtime.failsafe.asked import Asked
+from edgeconsole.runtime.failsafe.evidence import Heat
+from edgeconsole.runtime.failsafe.house import HeatEvidence
 from edgeconsole.runtime.failsafe.trials import Trials
 from edgeconsole.runtime.serving.batcher import Answer, Outcome, Pending
 from edgeconsole.runtime.serving.runner import ModelRunner
@@ -197,6 +199,9 @@ class Steps:
                     hint="allow a lower rung, or send to another device",
                 )
             )
+        heat = route.house.heat()
+        if heat.heat is Heat.REFUSE:
+            return self._refused(too_hot(route.model, heat))
         return self._refused(
             RequestError(
                 ErrorCode.SAFE_STOP,
@@ -263,3 +268,14 @@ class Steps:
     def _refused(self, error: RequestError) -> RequestError:
         self._route.counts.refused[error.code] += 1
         return error
+
+
+def too_hot(model: str, heat: HeatEvidence) -> RequestError:
+    """Return the refusal of a critical device, with the time after which to try again."""
+    wait_s = heat.retry_after_s
+    return RequestError(
+        ErrorCode.SAFE_STOP,
+        f"the device is too hot to answer for {model!r}: {heat.reason}",
+        hint="send to another device; try again after the estimated wait",
+        estimated_wait_ms=None if wait_s is None else wait_s * 1e3,
+    )

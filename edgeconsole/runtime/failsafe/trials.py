@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from edgeconsole.bundle import Manifest
 from edgeconsole.bundle.selfcheck import compare_outputs
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.failsafe import BreakerPhase
@@ -42,6 +43,7 @@ class Trials:
         primary = route.primary
         if (
             primary is None
+            or not route.judge.may_compute
             or not primary.workers_ready
             or route.house.override(route.model) is not None
             or primary.stalled_ms(now_s) > 0.0
@@ -83,7 +85,7 @@ class Trials:
             cache=False,
             allow=Rung.PRIMARY,
         )
-        self._try(asked, partial(self._probe_done, trial, golden[1]), trial)
+        self._try(asked, partial(self._probe_done, trial, golden[1], primary.manifest), trial)
 
     def end(self, trial: Trial, *, passed: bool | None) -> None:
         """Count a trial; `None`: it says nothing."""
@@ -109,9 +111,11 @@ class Trials:
         silent = isinstance(outcome, RequestError) and outcome.code in _SAYS_NOTHING
         self.end(trial, passed=None if silent else passed)
 
-    def _probe_done(self, trial: Trial, expected: dict[str, Array], outcome: Outcome) -> None:
-        passed = (
-            isinstance(outcome, Answer) and compare_outputs(expected, dict(outcome.outputs)) is None
+    def _probe_done(
+        self, trial: Trial, expected: dict[str, Array], manifest: Manifest, outcome: Outcome
+    ) -> None:
+        passed = isinstance(outcome, Answer) and (
+            compare_outputs(expected, dict(outcome.outputs), manifest.execution.precision) is None
         )
         self._ended(trial, outcome, passed=passed)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from edgeconsole import __version__
+from edgeconsole.engines import Engine
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.protocol.tensors import TensorSpec
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from edgeconsole.runtime.agent import EdgeIntelligentAgent
 
 EXTENSIONS: Final = ("binary_tensor_data", "parameters", "model_repository(index)")
-_PLATFORM: Final = "onnxruntime_onnx"
+_PLATFORMS: Final = {
+    Engine.ONNXRUNTIME: "onnxruntime_onnx",
+    Engine.OPENVINO: "openvino_onnx",
+    Engine.LITERT: "litert_tflite",
+}
+"""V2's form: engine and format."""
 MAX_INDEX_BODY_BYTES: Final = 4096
 
 
@@ -86,9 +92,8 @@ def model_metadata(engine: InferenceEngine, name: str, version: str) -> ModelMet
         for runner in engine.loaded().values()
         if runner.manifest.model == name
     }
-    return ModelMetadata(
-        name, tuple(sorted(versions)), _PLATFORM, manifest.inputs, manifest.outputs
-    )
+    platform = _PLATFORMS[manifest.execution.engine]
+    return ModelMetadata(name, tuple(sorted(versions)), platform, manifest.inputs, manifest.outputs)
 
 
 def model_ready(engine: InferenceEngine, name: str, version: str) -> Readiness:

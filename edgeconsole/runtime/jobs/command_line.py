@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeconsole.bundle import Bundle
@@ -9,8 +10,10 @@ from edgeconsole.optimization_options import Asked, option_words
 from edgeconsole.protocol.jobs import Job
 
 
-def arguments_of(job: Job, bundle: Bundle, cache: Path, out: Path) -> list[str]:
-    """Return the arguments for `edgeconsole-agent optimize`."""
+def arguments_of(
+    job: Job, bundle: Bundle, cache: Path, out: Path, engines: Sequence[str] = ()
+) -> list[str]:
+    """Return the arguments for `edgeconsole-agent optimize`; without `engines` it uses all."""
     return [
         str(bundle.path.absolute()),
         "--json",
@@ -19,5 +22,6 @@ def arguments_of(job: Job, bundle: Bundle, cache: Path, out: Path) -> list[str]:
         "--no-torch",
         f"--cache={cache.absolute()}",
         f"--out={out.absolute()}",
+        *([f"--engines={','.join(engines)}"] if engines else []),
         *option_words(Asked(job.level, job.objective, job.constraints, job.budget_s)),
     ]

@@ -97,6 +97,12 @@ class JobProcess:
         """Wait for the end; waiting may be given up."""
         return await asyncio.shield(self._ended)
 
+    def hold(self, *, held: bool) -> None:
+        """Stop all of its group where it is, or let it go on."""
+        if not self._ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGSTOP if held else signal.SIGCONT)
+
     def kill(self, why: str) -> None:
         """End the process and all of its group at once; `why` is kept."""
         if not self._ended.done():
@@ -108,6 +114,7 @@ class JobProcess:
         if self._ended.done():
             return
         self._killed_for = self._killed_for or why
+        self.hold(held=False)
         # Not `terminate`, which may wait for it: then its number could become another's.
         os.kill(self._process.pid, signal.SIGTERM)
         try:

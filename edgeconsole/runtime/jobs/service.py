@@ -85,6 +85,7 @@ class JobService:
         samples: Callable[[], Iterable[ModelSample]],
         on_event: OnEvent,
         *,
+        engines: Sequence[str] = (),
         program: Sequence[str] = OPTIMIZER,
         grace_s: float = GRACE_S,
     ) -> None:
@@ -93,6 +94,7 @@ class JobService:
         self._store = store
         self._samples = samples
         self._on_event = on_event
+        self._engines = engines
         self._program = program
         self._grace_s = grace_s
         self._entries: dict[str, _Entry] = {}
@@ -101,6 +103,10 @@ class JobService:
         self._begun = asyncio.Event()
         self._more = asyncio.Event()
         self._closing = False
+        self._deferred = ""
+        """Why jobs wait; empty: they do not."""
+        self._calm = asyncio.Event()
+        self._calm.set()
 
     async def open(self) -> None:
         """Read what was ordered before; raises `StoreError`."""
@@ -121,6 +127,21 @@ class JobService:
         """Let jobs run: the models are up."""
         self._begun.set()
 
+    def defer(self, reason: str) -> None:
+        """Let jobs wait for as long as there is a reason; what runs stands still until there is none."""
+        if bool(reason) is bool(self._deferred):
+            return
+        self._deferred = reason
+        if not reason:
+            self._calm.set()
+        else:
+            self._calm.clear()
+        for entry in self._entries.values():
+            if entry.process is not None:
+                entry.process.hold(held=bool(reason))
+                what = f"stands still: {reason}" if reason else "goes on"
+                self._on_event(Severity.INFO, "job_deferred", f"{entry.title} {what}")
+
     async def run(self) -> None:
         """Run what is queued, one after the other, until cancelled; then end what runs."""
         try:
@@ -131,6 +152,9 @@ class JobService:
                     self._more.clear()
                     await self._more.wait()
                     continue
+                await self._calm.wait()
+                if entry.job.state is not JobState.QUEUED:
+                    continue  # It was cancelled meanwhile.
                 try:
                     await self._work(entry)
                 except Exception:  # noqa: BLE001
@@ -283,12 +307,13 @@ class JobService:
         await asyncio.to_thread(cache.prune, self._cache)
         if entry.cancelled_by:
             return f"cancelled by {entry.cancelled_by}"
-        arguments = arguments_of(entry.job, bundle, self._cache, out)
+        arguments = arguments_of(entry.job, bundle, self._cache, out, self._engines)
         try:
             process = JobProcess([*self._program, *arguments], entry.take_progress)
         except OSError as error:
             return f"the optimiser could not be started: {error.strerror}"
         entry.process = process
+        process.hold(held=bool(self._deferred))
         try:
             ended = await self._watch(process, entry.job.budget_s + self._grace_s, witness)
         finally:
@@ -305,6 +330,8 @@ class JobService:
                     return await process.ended()
             except TimeoutError:
                 witness.look()
+            if self._deferred:
+                until_s += _LOOK_S  # Standing still is not its fault.
             if time.monotonic() > until_s:
                 process.kill(f"it did not end within {limit_s:.0f} s and was killed")
 

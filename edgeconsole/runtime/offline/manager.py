@@ -32,8 +32,8 @@ COMMIT_S: Final = 10.0
 """What a power cut may cost."""
 MAX_WAITING_MINUTES: Final = 60
 """Overflow rule while the disk refuses: the oldest minute is dropped, and leaves a gap record."""
-ALONE_S: Final = 150.0
-"""Consoles ask once a minute; silent for so long, nobody listens."""
+ALONE_S: Final = 300.0
+"""Consoles ask every two minutes; silent for so long, nobody listens."""
 
 _Result = TypeVar("_Result")
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_ONNX
+from edgeconsole.engines import Engine
 from edgeconsole.runtime.optimizer.build_words import (
     BUILDER_MODULE,
     BuildProgress,
@@ -18,19 +19,31 @@ from edgeconsole.runtime.optimizer.build_words import (
 )
 from edgeconsole.runtime.optimizer.build_words import Technique as BuildTechnique
 from edgeconsole.runtime.optimizer.children import Child, ChildError, memory_left_bytes
+from edgeconsole.runtime.optimizer.forms import Form, Port, Technique
 from edgeconsole.runtime.optimizer.ledger import Built, Ledger
-from edgeconsole.runtime.optimizer.plan import Quantization, Reduction, Technique
+from edgeconsole.runtime.optimizer.plan import Quantization, Reduction
 from edgeconsole.runtime.optimizer.words import (
     Calibrator,
+    Convert,
+    Converted,
+    FromConverter,
     FromQuantizer,
     Quantize,
     Quantized,
     Rank,
     Ranked,
+    TfliteForm,
 )
 
 _QUANTIZER: Final = "edgeconsole.runtime.optimizer.quantizer"
+_CONVERTER: Final = "edgeconsole.runtime.optimizer.converter"
 _QUANTIZE_TIMEOUT_S: Final = 300.0
+_CONVERT_TIMEOUT_S: Final = 300.0
+_FORMS: Final = {
+    Form.FLOAT: TfliteForm.FLOAT,
+    Form.DYNAMIC: TfliteForm.DYNAMIC,
+    Form.STATIC: TfliteForm.STATIC,
+}
 _KEPT_SHARES: Final = (0.1, 0.25, 0.5)
 """Of the layers, the most sensitive, that stay float in a mixed model; tried in this order."""
 _RANK_SHARE: Final = 0.25
@@ -141,6 +154,50 @@ class Builder:
             note=result.note,
         )
 
+    def port(self, source: Built, port: Port) -> Built:
+        """Return a built model as it is run in another engine: the same file, or one made of it."""
+        if port.execution.engine is Engine.LITERT:
+            name = port.name(source.name)
+            return self._ledger.built(name, lambda: self._convert(source, port))
+        return Built(
+            port.name(source.name),
+            port.technique(source.technique),
+            model=source.model,
+            source=source.source,
+            note=source.note,
+            execution=port.execution,
+        )
+
+    def _convert(self, plain: Built, port: Port) -> Built:
+        """Have a float model, packed or reduced, written for LiteRT."""
+        name, technique = port.name(plain.name), port.technique(plain.technique)
+        source = self._ledger.folder / plain.source if plain.source else self._bundle.path
+        float_file = self._ledger.folder / f"{_float_port(port).name(plain.name)}.tflite"
+        out = self._ledger.folder / f"{name}.tflite"
+        form = _FORMS[port.form]
+        if form is not TfliteForm.FLOAT and not float_file.exists():
+            why = f"{float_file.stem} could not be built"
+            late = self._ledger.find(float_file.stem) is None
+            return Built(
+                name, technique, execution=port.execution, failure=why, for_want_of_time=late
+            )
+        request = Convert(str(source), form, str(float_file), str(out))
+        memory_bytes = memory_left_bytes()
+        try:
+            with Child(_CONVERTER, FromConverter, memory_bytes=memory_bytes, threads=1) as child:
+                done = child.ask(request, timeout_s=_CONVERT_TIMEOUT_S)
+        except ChildError as error:
+            return Built(name, technique, execution=port.execution, failure=error.message)
+        assert isinstance(done, Converted)
+        return Built(
+            name,
+            technique,
+            model=out.name,
+            source=plain.source,
+            note="; ".join(filter(None, (plain.note if plain.source else "", done.note))),
+            execution=port.execution,
+        )
+
     def _quantized(
         self, name: str, technique: str, request: Quantize, *, source: str = ""
     ) -> Built:
@@ -176,6 +233,10 @@ class Builder:
         if not found.complete:
             raise ChildError("there was no time to find out which layers are sensitive")
         return found.groups
+
+
+def _float_port(port: Port) -> Port:
+    return Port(port.execution)
 
 
 def _quantizer() -> Child:

@@ -99,6 +99,11 @@ def build(request: BuildRequest, started_s: float, progress: Progress) -> str:
 
 
 def load_graph(bundle: Bundle) -> GraphModule:
+    """Load a bundle's `model.pt2` as a graph that can be changed; raises as `load_program` does."""
+    return graph_module(load_program(bundle))
+
+
+def load_program(bundle: Bundle) -> torch.export.ExportedProgram:
     """Load a bundle's `model.pt2`, which can run code; raises `BuildError` or `BundleError`."""
     if bundle.manifest.file(MODEL_PT2) is None:
         raise BuildError(
@@ -108,10 +113,9 @@ def load_graph(bundle: Bundle) -> GraphModule:
     bundle.verify()
     try:
         with quiet():
-            program = torch.export.load(bundle.file_path(MODEL_PT2))
+            return torch.export.load(bundle.file_path(MODEL_PT2))
     except Exception as error:  # the loader raises many types
         raise BuildError(f"{MODEL_PT2} cannot be loaded: {one_sentence(error)}") from error
-    return graph_module(program)
 
 
 def variant_name(manifest: Manifest, request: BuildRequest) -> str:
@@ -147,11 +151,12 @@ def write_module(bundle: Bundle, module: GraphModule, out: Path, variant: str) -
     if built.inputs != manifest.inputs or built.outputs != manifest.outputs:
         raise BuildError("the smaller model's inputs or outputs are not the original's")
     contents = built.contents
+    assert contents.onnx is not None
     return write_variant(
         out,
         bundle,
         variant,
-        onnx=contents.onnx,
+        model=contents.onnx,
         golden_inputs=contents.golden_inputs,
         golden_outputs=contents.golden_outputs,
         pt2=contents.pt2,

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,6 +18,7 @@ from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_PT2
 from edgeconsole.bundle.swap import put_in_place, sibling
 from edgeconsole.bundle.writer import check_target
+from edgeconsole.engines import Engine
 from edgeconsole.errors import BundleError, EdgeConsoleError
 from edgeconsole.optimization_options import add_options, read_options
 from edgeconsole.optimization_table import report_lines
@@ -70,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     add("bundle", type=Path, metavar="BUNDLE", help="a folder that `edgeconsole pack` wrote")
     add("--out", type=Path, metavar="DIR", help="write the bundles of the variants that fit here")
     add_options(parser)
+    add(
+        "--engines",
+        type=_engines,
+        default=(),
+        metavar="NAMES",
+        help="use only these of the engines that are installed, with commas between",
+    )
     add("--no-torch", action="store_true", help="do not load model.pt2, which can run code")
     add("--cache", type=Path, metavar="DIR", help="where results are kept")
     add("--plan", action="store_true", help="say what would be tried, and do nothing")
@@ -85,9 +93,10 @@ def _run(options: argparse.Namespace) -> int:
     bundle.verify()
     cache = (options.cache or cache_path()).absolute()
     tell = _teller(options)
-    optimizer = EdgeModelOptimizer(bundle, _order(options), measure_place(), cache, tell)
+    place = measure_place(options.engines)
+    optimizer = EdgeModelOptimizer(bundle, _order(options), place, cache, tell)
     if options.plan:
-        _print_plan(optimizer.plan(), as_json=options.json)
+        _print_plan(optimizer.plan(), place.engines, as_json=options.json)
         return EXIT_OK
     with one_at_a_time(cache, lambda: print("waits for another optimisation", file=sys.stderr)):
         report = _with_digests(optimizer, optimizer.optimize(), bundle)
@@ -169,11 +178,17 @@ def _write_out(
         raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def _print_plan(plan: Plan, *, as_json: bool) -> None:
+def _engines(text: str) -> tuple[Engine, ...]:
+    """Return engines by name; raises `ValueError`, which the parser words."""
+    return tuple(Engine(name.strip()) for name in text.split(","))
+
+
+def _print_plan(plan: Plan, engines: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(plan).decode())
+        document = {"engines": engines, **msgspec.to_builtins(plan)}
+        print(msgspec.json.encode(document).decode())
     else:
-        print("\n".join(plan_lines(plan)))
+        print("\n".join(plan_lines(plan, engines)))
 
 
 def _teller(options: argparse.Namespace) -> Callable[[Progress], None]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgeconsole.engines import Execution
+from edgeconsole.runtime.optimizer.engines import TORCH
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -12,10 +15,16 @@ class Contender:
 
     name: str
     technique: str
-    engine: str
+    execution: Execution | None
+    """`None`: an exported program in torch."""
     threads: int
     model: Path
     note: str = ""
+
+    @property
+    def engine(self) -> str:
+        """Return the engine's name in the report."""
+        return TORCH if self.execution is None else self.execution.engine
 
 
 @dataclass(slots=True)

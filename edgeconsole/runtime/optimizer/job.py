@@ -13,6 +13,7 @@ import msgspec
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.manifest import MODEL_ONNX, MODEL_PT2
 from edgeconsole.bundle.selfcheck import compare_outputs
+from edgeconsole.engines import PLAIN, Engine, Execution
 from edgeconsole.errors import BundleError, EdgeConsoleError
 from edgeconsole.protocol.optimization import (
     Constraints,
@@ -26,14 +27,18 @@ from edgeconsole.runtime.optimizer.build import Builder
 from edgeconsole.runtime.optimizer.build_words import BuildProgress
 from edgeconsole.runtime.optimizer.children import ChildError
 from edgeconsole.runtime.optimizer.contender import Contender, Timing
-from edgeconsole.runtime.optimizer.engines import ONNXRUNTIME, TORCH
+from edgeconsole.runtime.optimizer.engines import TORCH, converter_version
+from edgeconsole.runtime.optimizer.families import families
+from edgeconsole.runtime.optimizer.forms import FP32, Form, Technique
 from edgeconsole.runtime.optimizer.jury import Jury
 from edgeconsole.runtime.optimizer.ledger import Built, Judgement, Ledger, Timed, job_key
 from edgeconsole.runtime.optimizer.measure import open_probe, time_together
-from edgeconsole.runtime.optimizer.place import temperature_c
-from edgeconsole.runtime.optimizer.plan import Facts, Plan, Skipped, Technique, plan
+from edgeconsole.runtime.optimizer.place import lower_precisions, temperature_c
+from edgeconsole.runtime.optimizer.plan import Facts, Plan, plan
 from edgeconsole.runtime.optimizer.publish import publish
+from edgeconsole.runtime.optimizer.rows import model_of, row_of_failed, row_of_skipped
 from edgeconsole.runtime.optimizer.select import judge
+from edgeconsole.runtime.optimizer.source import check_source
 from edgeconsole.runtime.optimizer.stats import percentile_ms, ratio_interval
 from edgeconsole.runtime.optimizer.words import DataSet
 from edgeconsole.specs import ModelOptimizationLevel
@@ -73,7 +78,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class EdgeModelOptimizer:
-    """One optimisation of one bundle on this device."""
+    """One optimisation of one bundle on this device; raises `BundleError` for one that is no source."""
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class EdgeModelOptimizer:
         cache: Path,
         tell: Callable[[Progress], None],
     ) -> None:
+        check_source(bundle.manifest)
         self._bundle = bundle
         self._order = order
         self._place = place
@@ -95,6 +101,7 @@ class EdgeModelOptimizer:
             order.constraints.max_drop,
             order.use_torch,
             order.seed,
+            converter_version(),
         )
         self._ledger = Ledger(cache / key)
         self._jury = Jury(bundle, seed=order.seed)
@@ -113,6 +120,9 @@ class EdgeModelOptimizer:
                 has_program=self._program is not None,
                 has_torch=self._has_torch,
                 cores=self._place.cores,
+                engines=frozenset(self._place.engines) - {Engine.ONNXRUNTIME, TORCH},
+                precisions=lower_precisions(),
+                has_converter=bool(converter_version()),
             ),
         )
 
@@ -130,7 +140,7 @@ class EdgeModelOptimizer:
         self._answer_for_original()
         built = self._build_all(todo)
         baseline, rows = self._time_all(todo, built)
-        rows.extend(_row_of_skipped(each) for each in todo.skipped)
+        rows.extend(row_of_skipped(each) for each in todo.skipped)
         report = self._chosen(baseline, tuple(rows), started_s, cache="miss")
         self._publish(report, built)
         if not any(each.for_want_of_time for each in built):
@@ -140,7 +150,7 @@ class EdgeModelOptimizer:
 
     def bundle_of(self, name: str) -> Path:
         """Return where a variant's bundle lies, once it is there."""
-        return self._ledger.folder / "bundles" / _model_of(name)
+        return self._ledger.folder / "bundles" / model_of(name)
 
     # Building and judging.
 
@@ -152,7 +162,7 @@ class EdgeModelOptimizer:
     def _answer_for_original(self) -> None:
         self._say("check", "fp32", 0, 1)
         model = self._bundle.file_path(MODEL_ONNX)
-        contender = Contender("fp32", Technique.FLOAT, ONNXRUNTIME, 1, model)
+        contender = Contender(FP32, Technique.FLOAT, PLAIN, 1, model)
         probe, _ = open_probe(self._bundle.path, contender)
         with probe:
             outputs = self._jury.ask(probe, self._ledger.folder / "answers")
@@ -164,8 +174,7 @@ class EdgeModelOptimizer:
         names = todo.names
         for number, (name, make) in enumerate(steps):
             if self._left_s() <= 0:
-                why = f"the budget of {self._order.budget_s:g} s was used up"
-                found.append(Built(name, "", failure=why, for_want_of_time=True))
+                found.append(self._too_late(name))
                 continue
             self._say("build", name, number + 1, len(names))
             built = self._ledger.built(name, make)
@@ -174,6 +183,7 @@ class EdgeModelOptimizer:
                 self._judge(built)
         self._judge(found[0])
         found.extend(self._mixed(todo, found))
+        found.extend(self._ported(todo, found))
         return found
 
     def _steps(self, todo: Plan) -> Iterator[tuple[str, Callable[[], Built]]]:
@@ -230,6 +240,31 @@ class EdgeModelOptimizer:
             if self._meets_gate(name):
                 return
 
+    def _ported(self, todo: Plan, found: Sequence[Built]) -> Iterator[Built]:
+        """Run what keeps to the drop in other engines and precisions as well."""
+        todo_ports = [
+            (family, port)
+            for family in families(found, self._judged, self._order.constraints.max_drop)
+            for port in todo.ports
+        ]
+        for number, (family, port) in enumerate(todo_ports):
+            source = family.quantized if port.form is Form.READY else family.plain
+            if source is None:
+                continue
+            name = port.name(source.name)
+            if self._left_s() <= 0:
+                yield self._too_late(name, port.technique(source.technique), port.execution)
+                continue
+            self._say("port", name, number + 1, len(todo_ports))
+            built = self._builder.port(source, port)
+            yield built
+            if not built.failure:
+                self._judge(built)
+
+    def _too_late(self, name: str, technique: str = "", execution: Execution = PLAIN) -> Built:
+        why = f"the budget of {self._order.budget_s:g} s was used up"
+        return Built(name, technique, execution=execution, failure=why, for_want_of_time=True)
+
     def _meets_gate(self, name: str) -> bool:
         drop = self._judged[name].drop if name in self._judged else None
         return drop is not None and drop <= self._order.constraints.max_drop
@@ -255,20 +290,18 @@ class EdgeModelOptimizer:
             self._time(baseline, more)
             contenders += more
         rows = [self._row(each) for each in contenders]
-        rows += [_row_of_failed(each, self._failed) for each in built if each not in good]
+        rows += [row_of_failed(each, self._failed) for each in built if each not in good]
         return self._row(baseline), rows
 
     def _baseline(self) -> Contender:
         program = self._program
         if self._has_torch and program is not None:
-            return Contender(
-                "eager-fp32", "eager", TORCH, 1, program, "torch, operator by operator"
-            )
+            return Contender("eager-fp32", "eager", None, 1, program, "torch, operator by operator")
         why = "torch is not installed here" if program else "the bundle has no model.pt2"
         if not self._order.use_torch:
             why = "torch is not to be used"
         model = self._bundle.file_path(MODEL_ONNX)
-        return Contender("packed-fp32", Technique.FLOAT, ONNXRUNTIME, 1, model, why)
+        return Contender("packed-fp32", Technique.FLOAT, PLAIN, 1, model, why)
 
     def _time(self, baseline: Contender, contenders: Sequence[Contender]) -> None:
         """Time what is not known yet, a few at once and each beside the baseline."""
@@ -310,14 +343,18 @@ class EdgeModelOptimizer:
     # Rows.
 
     def _contender(self, built: Built, threads: int) -> Contender:
-        model = self._ledger.folder / built.model if built.model else self._bundle.path / MODEL_ONNX
         name = built.name if threads == 1 else f"{built.name}-t{threads}"
-        return Contender(name, built.technique, ONNXRUNTIME, threads, model, built.note)
+        return Contender(
+            name, built.technique, built.execution, threads, self._file_of(built), built.note
+        )
+
+    def _file_of(self, built: Built) -> Path:
+        return self._ledger.folder / built.model if built.model else self._bundle.path / MODEL_ONNX
 
     def _row(self, contender: Contender) -> Variant:
         timed = self._ledger.timed(contender.name) or Timed()
         # The baseline is the original itself.
-        judged = self._judged.get(_model_of(contender.name), Judgement(self._metric_value))
+        judged = self._judged.get(model_of(contender.name), Judgement(self._metric_value))
         return Variant(
             name=contender.name,
             technique=contender.technique,
@@ -368,18 +405,19 @@ class EdgeModelOptimizer:
     def _publish(self, report: OptimizationReport, built: Sequence[Built]) -> None:
         """Write bundles of the variants that meet the constraints."""
         wanted = {
-            _model_of(each.name) for each in report.variants if each.status is VariantStatus.OK
+            model_of(each.name) for each in report.variants if each.status is VariantStatus.OK
         }
         for each in built:
-            if each.name in wanted and each.model:
+            if each.name in wanted and each.name != FP32:
                 probe, _ = open_probe(self._bundle.path, self._contender(each, 1))
                 with probe:
                     publish(
                         self._bundle,
-                        self._ledger.folder / each.model,
+                        self._file_of(each),
                         self._jury,
                         probe,
                         variant=each.name,
+                        execution=each.execution,
                         out=self.bundle_of(each.name),
                     )
 
@@ -389,15 +427,18 @@ class EdgeModelOptimizer:
         self._say("verify", name or "nothing", 0, 1)
         self._metric_value = report.baseline.metric_value
         if name is None or not self.bundle_of(name).exists():
-            return name is None or _model_of(name) == "fp32"
+            return name is None or model_of(name) == "fp32"
         try:
             bundle = Bundle.open(self.bundle_of(name), on_device=True)
             bundle.verify()
-            contender = Contender(name, "", ONNXRUNTIME, 1, bundle.file_path(MODEL_ONNX))
+            manifest = bundle.manifest
+            model = bundle.file_path(manifest.model_file)
+            contender = Contender(name, "", manifest.execution, 1, model)
             probe, _ = open_probe(bundle.path, contender)
             with probe:
                 got = self._jury.ask(probe, self._ledger.folder / "verify", DataSet.GOLDEN)
-            if compare_outputs(bundle.golden()[1], got) is None:
+            precision = manifest.execution.precision
+            if compare_outputs(bundle.golden()[1], got, precision) is None:
                 return True
         except (BundleError, ChildError):
             self._say("verify", name, 1, 1)
@@ -412,33 +453,3 @@ class EdgeModelOptimizer:
 
     def _say(self, stage: str, name: str, done: int, of: int) -> None:
         self._tell(Progress(stage, name, done, of, max(0.0, round(self._left_s(), 1))))
-
-
-def _model_of(name: str) -> str:
-    """Return the built model's name: a variant with more threads is the same file."""
-    stem, mark, threads = name.rpartition("-t")
-    return stem if mark and threads.isdigit() else name
-
-
-def _row_of_failed(built: Built, failed: dict[str, str]) -> Variant:
-    reason = built.failure or failed.get(built.name, "it was not judged")
-    return Variant(
-        name=built.name,
-        technique=built.technique,
-        engine=ONNXRUNTIME,
-        threads=1,
-        status=VariantStatus.FAILED,
-        reason=reason,
-        note=built.note,
-    )
-
-
-def _row_of_skipped(skipped: Skipped) -> Variant:
-    return Variant(
-        name=skipped.name,
-        technique=skipped.technique,
-        engine=ONNXRUNTIME,
-        threads=1,
-        status=VariantStatus.SKIPPED,
-        reason=skipped.reason,
-    )

@@ -19,11 +19,12 @@ import msgspec
 import platformdirs
 
 from edgeconsole.durable import write_durably
+from edgeconsole.engines import PLAIN, Execution
 from edgeconsole.errors import StoreError
 from edgeconsole.paths import APP
 from edgeconsole.protocol.optimization import OptimizationReport
 
-REVISION: Final = 2
+REVISION: Final = 3
 """Raised when techniques or measuring change, so that older results are not believed."""
 _REPORT: Final = "report.json"
 
@@ -62,6 +63,7 @@ class Built(msgspec.Struct, frozen=True):
     source: str = ""
     """The bundle in the folder it belongs to; empty for the one that was given."""
     note: str = ""
+    execution: Execution = PLAIN
     failure: str = ""
     for_want_of_time: bool = False
     """Whether more time might have built it; such a failure is not kept."""

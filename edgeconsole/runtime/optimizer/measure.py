@@ -39,7 +39,7 @@ def open_probe(bundle: Path, contender: Contender) -> tuple[Child, float]:
     child = Child(PROBE, FromProbe, memory_bytes=memory_left_bytes(), threads=contender.threads)
     try:
         opened = child.ask(
-            Open(str(bundle), str(contender.model), contender.engine, contender.threads),
+            Open(str(bundle), str(contender.model), contender.execution, contender.threads),
             timeout_s=OPEN_TIMEOUT_S,
         )
     except ChildError:

@@ -21,7 +21,7 @@ from edgeconsole.errors import BackendError
 from edgeconsole.protocol.tensors import Array, TensorSpec, has_non_finite
 from edgeconsole.runtime.backends.base import Backend
 from edgeconsole.runtime.optimizer.child import serve
-from edgeconsole.runtime.optimizer.engines import open_engine
+from edgeconsole.runtime.optimizer.engines import open_measured
 from edgeconsole.runtime.optimizer.words import (
     Answer,
     Answered,
@@ -60,8 +60,8 @@ class Probe:
         started_s = time.perf_counter()
         self._bundle = Bundle.open(request.bundle, on_device=True)
         manifest = self._bundle.manifest
-        self._backend = open_engine(
-            request.engine, Path(request.model), manifest, threads=request.threads
+        self._backend = open_measured(
+            request.execution, Path(request.model), manifest, threads=request.threads
         )
         load_ms = (time.perf_counter() - started_s) * 1e3
         inputs, expected = self._bundle.golden()

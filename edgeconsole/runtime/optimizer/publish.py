@@ -6,13 +6,21 @@ from pathlib import Path
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.writer import write_variant
+from edgeconsole.engines import Execution
 from edgeconsole.runtime.optimizer.children import Child
 from edgeconsole.runtime.optimizer.jury import Jury
 from edgeconsole.runtime.optimizer.words import DataSet
 
 
 def publish(
-    source: Bundle, model: Path, jury: Jury, probe: Child, *, variant: str, out: Path
+    source: Bundle,
+    model: Path,
+    jury: Jury,
+    probe: Child,
+    *,
+    variant: str,
+    execution: Execution,
+    out: Path,
 ) -> Bundle:
     """Write the bundle of a variant that a probe has open; what was there is replaced.
 
@@ -24,7 +32,8 @@ def publish(
         out,
         source,
         variant,
-        onnx=model.read_bytes(),
+        model=model.read_bytes(),
         golden_inputs=source.golden()[0],
         golden_outputs=golden,
+        execution=execution,
     )

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from edgeconsole.engines import Execution
+
 
 class DataSet(StrEnum):
     """Which of a bundle's data a model is run on."""
@@ -41,7 +43,8 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     bundle: str
     model: str
-    engine: str
+    execution: Execution | None
+    """`None`: an exported program in torch."""
     threads: int
 
 
@@ -130,6 +133,35 @@ class Ranked(msgspec.Struct, frozen=True, tag=True):
     groups: list[tuple[str, ...]]
     complete: bool
 
+
+# To and from a converter.
+
+
+class TfliteForm(StrEnum):
+    """What a converter makes: a float model, or int8 with ranges found at run time or before."""
+
+    FLOAT = "float"
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+
+
+class Convert(msgspec.Struct, frozen=True, tag=True):
+    """Write a bundle's model for one row as LiteRT reads it; needs `model.pt2`, which runs code."""
+
+    bundle: str
+    form: TfliteForm
+    float_file: str
+    """What is written for `FLOAT`, and what the others are made of."""
+    out: str
+
+
+class Converted(msgspec.Struct, frozen=True, tag=True):
+    """The file is written."""
+
+    note: str
+
+
+FromConverter = Converted | Failed
 
 ToQuantizer = Quantize | Rank
 FromQuantizer = Quantized | Ranked | Failed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from edgeconsole.bundle import Bundle
+from edgeconsole.bundle import Bundle, Manifest
+from edgeconsole.engines import check_engine
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.inference import InferRequest
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
@@ -16,8 +18,9 @@ from edgeconsole.runtime.serving.admission import check_request
 from edgeconsole.runtime.serving.batcher import Outcome, Pending
 from edgeconsole.runtime.serving.cache import InferenceCache
 from edgeconsole.runtime.serving.pool import OnEvent
-from edgeconsole.runtime.serving.runner import ModelRunner
+from edgeconsole.runtime.serving.runner import ModelRunner, Shares
 from edgeconsole.runtime.serving.sharing import AnswerSharing
+from edgeconsole.runtime.serving.throttle import Throttle
 from edgeconsole.specs import EdgeAgentConfig, ModelDeploymentSpec
 
 
@@ -56,6 +59,11 @@ class InferenceEngine:
         self._sharing = AnswerSharing(self.cache)
         self.accepting = True
         self.failsafe: Failsafe | None = None
+        self.throttle: Throttle | None = None
+        """`None`: the rate is not governed."""
+        self._shares = Shares()
+        self._unloaded_total = 0
+        """What models computed that are not loaded any more."""
 
     def submit(
         self, request: InferRequest, finish: Callable[[Outcome], None]
@@ -68,6 +76,8 @@ class InferenceEngine:
         received_s = time.monotonic()
         if not self.accepting:
             raise RequestError(ErrorCode.SHUTTING_DOWN, "the agent is draining")
+        if self.throttle is not None:
+            self.throttle.take(request.priority, received_s)
         if self.failsafe is not None:
             if not request.model_version:
                 ladder = self.failsafe.route(request.model_name)
@@ -103,6 +113,7 @@ class InferenceEngine:
 
         Raises `BackendError`.
         """
+        await asyncio.to_thread(self.check_runs_here, bundle.manifest)
         runner = self._runners.get(bundle.digest)
         if runner is not None:
             return runner
@@ -117,6 +128,7 @@ class InferenceEngine:
             on_event=self._on_event,
             gently=any(runner.busy for runner in self._runners.values()),
         )
+        runner.hold_back(self._shares)
         self._runners[bundle.digest] = runner
         try:
             await runner.start()
@@ -124,6 +136,11 @@ class InferenceEngine:
             self._runners.pop(bundle.digest, None)
             raise
         return runner
+
+    def check_runs_here(self, manifest: Manifest) -> None:
+        """Raise `BackendError` if the device lacks the engine a bundle was made for. Blocking."""
+        allowed = self._config.device_spec.supported_frameworks
+        check_engine(manifest.execution, manifest.key, allowed)
 
     def _cores_for_one(self) -> int:
         """Return the cores one model may use, so that every configured model keeps one."""
@@ -142,7 +159,8 @@ class InferenceEngine:
         if self._active.get(runner.manifest.model) == digest:
             del self._active[runner.manifest.model]
         await runner.stop(drain_s)
-        self._runners.pop(digest, None)
+        if self._runners.pop(digest, None) is not None:
+            self._unloaded_total += runner.computed_total
 
     def loaded(self) -> dict[str, ModelRunner]:
         """Return all loaded bundles by digest."""
@@ -160,6 +178,17 @@ class InferenceEngine:
     def is_active(self, digest: str) -> bool:
         """Say whether a bundle answers to its model's name."""
         return digest in self._active.values()
+
+    def hold_back(self, shares: Shares) -> None:
+        """Use this much of the largest batches and of the workers, for all models, from now on."""
+        if shares != self._shares:
+            self._shares = shares
+            for runner in self._runners.values():
+                runner.hold_back(shares)
+
+    def computed_total(self) -> int:
+        """Return how many requests models have computed since the agent started."""
+        return self._unloaded_total + sum(each.computed_total for each in self._runners.values())
 
     def failed(self) -> list[ModelRunner]:
         """Return the active models that cannot answer."""

@@ -112,6 +112,8 @@ class WorkerPool(Generic[Job]):
         self.reason = ""
         self.restarts = 0
         self.first_words: Ready | None = None
+        self.share = 1.0
+        """How many of the workers may be busy at once, as a share."""
         self._name = name
         self.load = load
         """What the next worker is told."""
@@ -165,6 +167,10 @@ class WorkerPool(Generic[Job]):
 
     def free_worker(self) -> Worker[Job] | None:
         """Return a worker that can take a job now."""
+        if self.share < 1.0:
+            busy = sum(worker.job is not None for worker in self._workers)
+            if busy >= max(1, int(self.share * len(self._workers))):
+                return None
         for worker in self._workers:
             if worker.free:
                 return worker

@@ -31,6 +31,16 @@ _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How much of what a model could use it may use now."""
+
+    batch: float = 1.0
+    """Of the largest batch."""
+    workers: float = 1.0
+    """Of the workers, and so of the threads."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Requests that run together."""
@@ -69,7 +79,8 @@ class ModelRunner:
         self.curve = self._outlook.curve
         self.cached = spec.cache
         self._spec = spec
-        self._max_rows = spec.max_batch if self.manifest.is_batched else 1
+        most = self.manifest.execution.max_batch or spec.max_batch
+        self._max_rows = min(spec.max_batch, most) if self.manifest.is_batched else 1
         self._max_bytes = 2 * serving.max_message_bytes - ALIGNMENT * len(self.manifest.inputs)
         self._max_delay_s = spec.max_delay_ms / 1e3
         self._stopping = False
@@ -423,6 +434,12 @@ class ModelRunner:
         self._again.clear()
         await self._pool.stop()
 
+    def hold_back(self, shares: Shares) -> None:
+        """Use only so much of the batch and the workers from now on; at least one of each."""
+        most = self._spec.max_batch if self.manifest.is_batched else 1
+        self._max_rows = max(1, int(most * shares.batch))
+        self._pool.share = shares.workers
+
     def check(self, now_s: float) -> None:
         """Supervise the workers; called about once a second."""
         self._pool.check(now_s)
@@ -437,6 +454,11 @@ class ModelRunner:
     def rss_bytes(self) -> int | None:
         """Return the workers' resident memory together; `None` without workers."""
         return self._pool.rss_bytes()
+
+    @property
+    def computed_total(self) -> int:
+        """Return how many requests its workers answered, whoever asked."""
+        return self.metrics.answered.total() + self._lent.answered.total()
 
     @property
     def restarts(self) -> int:

@@ -17,12 +17,11 @@ from typing import Final
 import numpy as np
 
 from edgeconsole.bundle import Bundle
-from edgeconsole.bundle.manifest import MODEL_ONNX
 from edgeconsole.bundle.selfcheck import compare_outputs
 from edgeconsole.errors import BackendError, EdgeConsoleError, RequestError
 from edgeconsole.protocol.tensors import Array, TensorSpec, has_non_finite
 from edgeconsole.runtime.backends.base import Backend
-from edgeconsole.runtime.backends.onnx import OnnxBackend
+from edgeconsole.runtime.backends.opening import open_engine
 from edgeconsole.runtime.linux import confine, set_nice
 from edgeconsole.runtime.serving.channel import (
     Layout,
@@ -158,7 +157,8 @@ class ServedModel:
         for _ in range(_WARM_RUNS):
             outputs = self._backend.run(ordered)
         names = [spec.name for spec in self._manifest.outputs]
-        reason = compare_outputs(expected, dict(zip(names, outputs, strict=True)))
+        got = dict(zip(names, outputs, strict=True))
+        reason = compare_outputs(expected, got, self._manifest.execution.precision)
         if reason is not None:
             raise BackendError(f"the golden self-test failed: {reason}")
         return ordered
@@ -200,8 +200,9 @@ class ServedModel:
 
 
 def _open(bundle: Bundle, threads: int) -> Backend:
-    path = bundle.file_path(MODEL_ONNX)
-    return OnnxBackend(path, bundle.manifest, intra_op_threads=threads)
+    manifest = bundle.manifest
+    path = bundle.file_path(manifest.model_file)
+    return open_engine(manifest.execution, path, manifest, threads=threads)
 
 
 def _is_static(spec: TensorSpec) -> bool:

@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
+from edgeconsole.fleet import switches
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.telemetry import DeviceEvent
-from edgeconsole.tui import actions, charts, device_lines, ladder_lines
+from edgeconsole.tui import (
+    actions,
+    charts,
+    device_lines,
+    ladder_lines,
+    switch_lines,
+    thermal_lines,
+)
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.columns import row_role
 from edgeconsole.tui.runs import Line
@@ -62,6 +70,7 @@ class DeviceScreen(ScrollingScreen):
         with VerticalScroll(id="device-body", classes="scrolling"):
             yield Lines(glyphs, id="head")
             yield Lines(glyphs, id="orders")
+            yield Lines(glyphs, id="switch")
             yield Gauges(glyphs, id="gauges")
             with Horizontal(id="charts"):
                 yield Chart(glyphs, id="latency")
@@ -69,6 +78,7 @@ class DeviceScreen(ScrollingScreen):
             with Horizontal(id="more-charts"):
                 yield Chart(glyphs, id="power")
                 yield Chart(glyphs, id="load")
+            yield Lines(glyphs, id="heat")
             yield Lines(glyphs, id="ladder")
             yield Lines(glyphs, id="models")
             yield Lines(glyphs, id="events")
@@ -87,14 +97,21 @@ class DeviceScreen(ScrollingScreen):
         orders = self.query_one("#orders", Lines)
         put_away(orders, away=not waiting)
         orders.show(waiting)
+        switched = self._switched(points, width)
+        put_away(self.query_one("#switch", Lines), away=not switched)
+        self.query_one("#switch", Lines).show(device_lines.quiet(switched, role))
         short = self.app.size.height < _ROOMY
         ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
         self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
+        heat = thermal_lines.thermal(view, width, state.glyphs)
+        put_away(self.query_one("#heat", Lines), away=not heat)
+        self.query_one("#heat", Lines).show(device_lines.quiet(heat, role))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        self._share_height(len(models) + len(ladder) + 1 + len(waiting))
+        extra = len(waiting) + len(switched) + len(heat)
+        self._share_height(len(models) + len(ladder) + 1 + extra)
         self._draw_charts(view, points, events, role)
 
     def _draw_charts(
@@ -106,6 +123,7 @@ class DeviceScreen(ScrollingScreen):
     ) -> None:
         state, now = self.state, self.state.frame.at
         marks = charts.marks(view, events, now, state.glyphs)
+        heat = charts.heat_marks(view, events, now, state.glyphs)
         window = charts.window_for(points, now)
         seconds = charts.LONGER_S[self.longer - 1] if self.longer else 0.0
         read: Sequence[Point] | None = points
@@ -114,12 +132,22 @@ class DeviceScreen(ScrollingScreen):
             points = read or ()
         for name, spec in (
             ("#latency", charts.latency(view, points, marks)),
-            ("#temperature", charts.temperature(view, points)),
-            ("#power", charts.power(view, points)),
+            ("#temperature", charts.temperature(view, points, heat)),
+            ("#power", charts.power(view, points, heat)),
             ("#load", charts.load(points)),
         ):
             shown = charts.titled(spec, seconds, read) if seconds else spec
             self.query_one(name, Chart).draw(shown, window, role)
+
+    def _switched(self, points: Sequence[Point], width: int) -> list[Line]:
+        """Return what the latest switch to another bundle changed."""
+        frame, switch = self.state.frame, self.state.store.switch(self.device_id)
+        if switch is None:
+            return []
+        now = switches.after(points, switch, frame.at)
+        return switch_lines.lines(
+            switch, now, frame.at, frame.wall, width=width, glyphs=self.state.glyphs
+        )
 
     def _share_height(self, model_lines: int) -> None:
         """Give the charts the height that head, gauges, models and some events leave."""

@@ -109,7 +109,7 @@ class Dialog(ModalScreen[Given | None]):
         }
 
     def _stops(self) -> list[Widget]:
-        fields: Sequence[Widget] = [*self.query(PromptInput)]
+        fields = [each for each in self.query(PromptInput) if _is_shown(each)]
         return [self.query_one("#cancel"), *fields, self.query_one("#give")]
 
     def _move(self, step: int) -> None:
@@ -152,3 +152,7 @@ class Dialog(ModalScreen[Given | None]):
             self._given = True
             self.state.guard.changed()
             self.dismiss(given)
+
+
+def _is_shown(widget: Widget) -> bool:
+    return not any(each.has_class("-away") for each in widget.ancestors_with_self)

@@ -10,6 +10,7 @@ from edgeconsole.protocol.jobs import Job
 from edgeconsole.protocol.optimization import OptimizationReport
 from edgeconsole.tui import actions, model_lines, report_lines
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui.model_lines import Row
 from edgeconsole.tui.runs import Line
 from edgeconsole.tui.screens.listing import ListingScreen
 from edgeconsole.tui.screens.scrolling import AskingScreen
@@ -27,26 +28,30 @@ class ModelsScreen(ListingScreen[str]):
         self.device_id = device_id
         self._models = service.models
         self._said: Sequence[DeviceModels] | None = None
+        self._rows: Sequence[Row] = ()
 
     async def ask(self) -> None:
         """Ask the devices."""
         ids = [self.device_id] if self.device_id else self.state.store.ids()
         self._said = await self._models.look(ids)
+        self._rows = model_lines.rows(self._said)
 
     def answer(self, width: int) -> Sequence[Line] | None:
         """Return the table."""
         if self._said is None:
             return None
         wall, glyphs = self.state.frame.wall, self.state.glyphs
-        return model_lines.lines(self._said, self.selected, wall, width, glyphs)
+        return model_lines.lines(
+            self._said, self._rows, self.selected, wall, width=width, glyphs=glyphs
+        )
 
     def keys(self) -> Sequence[str]:
         """Return which bundles the rows are."""
-        return [row.bundle.digest for row in model_lines.rows(self._said or ())]
+        return [row.bundle.digest for row in self._rows]
 
     def chosen(self) -> tuple[StoredModel, list[str]] | None:
         """Return the bundle under the cursor and the devices that have it."""
-        for row in model_lines.rows(self._said or ()):
+        for row in self._rows:
             if row.bundle.digest == self.selected:
                 return row.bundle, row.active or row.stored
         return None

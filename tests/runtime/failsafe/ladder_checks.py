@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind
 from edgeconsole.protocol.inference import Rung
-from edgeconsole.runtime.failsafe.evidence import Evidence
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat
 
 ALL = {
     "fallback_down": "",
@@ -25,7 +25,6 @@ def limits(m, **changes):
         "changes_per_hour": 20,
         "shed_after_s": 2.0,
         "p99_gap": 0.8,
-        "temp_gap_c": 3.0,
     }
     return m.LadderLimits(**{**fields, **changes})
 
@@ -239,33 +238,33 @@ def check_after_an_override_it_climbs_as_ever(m):
 
 
 def check_heat_sheds_then_falls_back(m):
-    """WARM sheds low priorities; HOT goes to the fallback, or sheds more where there is none."""
-    warm = {"temp_c": 80.0, "warn_temp_c": 80.0, "max_temp_c": 90.0}
+    """A governed rate sheds low priorities; then the fallback answers, or more is shed without one."""
+    warm = {"heat": Heat.SHED, "heat_reason": "84 °C"}
     decision = walk(m, (0.0, {**ALL, **warm}))
-    assert (decision.rung, decision.shed, decision.state.cause) == (Rung.SHED, 4, "warm")
-    hot = {**warm, "temp_c": 90.0}
+    assert (decision.rung, decision.shed, decision.state.cause) == (Rung.SHED, 4, "hot")
+    assert decision.state.reason == "84 °C"
+    hot = {**warm, "heat": Heat.LIGHTER}
     assert walk(m, (0.0, {**ALL, **hot})).rung is Rung.FALLBACK
     assert walk(m, (0.0, {**ALL, **hot, "peer_down": ""})).rung is Rung.PEER
     alone = walk(m, (0.0, hot))
     assert (alone.rung, alone.shed) == (Rung.SHED, 7)
-    assert walk(m, (0.0, {**warm, "temp_c": 79.9})).rung is Rung.PRIMARY
+    assert walk(m, (0.0, {**ALL, "heat": Heat.NORMAL})).rung is Rung.PRIMARY
 
 
-def check_heat_ends_below_where_it_began(m):
-    """At a limit that is hovered around, the level holds until 3 °C below it."""
-    at = lambda temp_c: {"temp_c": temp_c, "warn_temp_c": 80.0}  # noqa: E731
-    assert walk(m, (0.0, at(80.0)), (99.0, at(77.1)), (199.0, at(77.1))).rung is Rung.SHED
-    assert walk(m, (0.0, at(80.0)), (99.0, at(77.0)), (199.0, at(77.0))).rung is Rung.PRIMARY
-
-
-def check_broken_sensors_are_no_evidence(m):
-    """−273 and 200 °C neither heat nor cool a device, nor does a sensor that is gone."""
-    limit = {"warn_temp_c": 80.0, "max_temp_c": 90.0}
-    for broken in (-273.0, 200.0, None):
-        cold = walk(m, (0.0, limit), (1.0, {**limit, "temp_c": broken}))
-        assert cold.rung is Rung.PRIMARY
-        warm = walk(m, (0.0, {**limit, "temp_c": 85.0}), (50.0, {**limit, "temp_c": broken}))
-        assert warm.rung is Rung.SHED
+def check_critical_heat_lets_no_model_run(m):
+    """A peer, an old answer, the static one, or nobody; also where the primary is down besides."""
+    critical = {"heat": Heat.REFUSE, "heat_reason": "89 °C"}
+    for fault in ({}, {"primary_down": "gone"}, {"breaker": BreakerPhase.OPEN}):
+        decision = walk(m, (0.0, {**ALL, **critical, **fault}))
+        assert (decision.rung, decision.state.cause) == (Rung.LAST_GOOD, "critical_heat")
+        without = {**ALL, "last_good_age_ms": None}
+        assert walk(m, (0.0, {**without, **critical, **fault})).rung is Rung.STATIC
+        assert walk(m, (0.0, {**critical, **fault, "fallback_down": ""})).rung is Rung.STOP
+        assert walk(m, (0.0, {**ALL, **critical, **fault, "peer_down": ""})).rung is Rung.PEER
+        forced = {**ALL, **critical, "override": OverrideKind.FALLBACK}
+        assert walk(m, (0.0, forced)).rung is Rung.LAST_GOOD
+    condition = next(c for c in decision.conditions if c.name == "thermal")
+    assert (condition.met, condition.detail) == (True, "89 °C")
 
 
 def check_slow_answers_shed_after_a_while(m):

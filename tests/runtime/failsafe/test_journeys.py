@@ -22,20 +22,18 @@ from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import Explain, Force, Release
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind
 from edgeconsole.protocol.inference import InferRequest, Rung
-from edgeconsole.protocol.telemetry import Reading
 from edgeconsole.runtime.failsafe import standby
+from edgeconsole.runtime.failsafe.evidence import Heat
+from edgeconsole.runtime.failsafe.house import HeatEvidence
 from edgeconsole.runtime.failsafe.ladder import LadderLimits
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
 from edgeconsole.runtime.failsafe.replay import read_trace, replay
-from edgeconsole.runtime.health.monitor import EdgeResourceMonitor
 from edgeconsole.runtime.serving.batcher import Pending
 from edgeconsole.runtime.serving.engine import InferenceEngine
 from edgeconsole.specs import (
     EdgeAgentConfig,
-    EdgeDeviceSpec,
     FailsafeSpec,
     ModelDeploymentSpec,
-    ThermalConstraints,
 )
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -64,16 +62,11 @@ class Device:
         config = EdgeAgentConfig(
             agent_id="dev",
             model_specs=tuple(specs),
-            device_spec=EdgeDeviceSpec(
-                thermal_constraints=ThermalConstraints(warn_temp_c=80.0, max_temp_c=90.0)
-            ),
         )
-        self.monitor = EdgeResourceMonitor()
         self.engine = InferenceEngine(config, lambda *event: self.events.append(event))
         self.ladder = FailsafeManager(
             config,
             self.engine,
-            self.monitor,
             lambda *event: self.events.append(event),
             record_path=record,
         )
@@ -371,28 +364,31 @@ async def test_values_outside_the_declared_range_are_not_given(tmp_path):
         assert "valid is 0 to 2 (output_range)" in only.message
 
 
-async def test_heat_sheds_and_falls_back(tmp_path, eventually):
-    """Warm: low priorities are refused and answers say so. Hot: the fallback answers."""
-
-    def at(temp_c):
-        return Reading(temp_c, "°C", "test")
-
+async def test_heat_sheds_falls_back_and_refuses(tmp_path, eventually):
+    """Governed: low priorities are refused and answers say so. Then the fallback answers, then nobody."""
     async with device(tmp_path) as dev:
-        usage = dev.monitor.latest
-        dev.monitor.latest = type(usage)(**{**_fields(usage), "temp_c": at(85.0)})
+        asked = HeatEvidence(Heat.SHED, "84 °C")
+        dev.ladder.heed(lambda: asked)
         await eventually(lambda: dev.route.rung is Rung.SHED)
         refused = await dev.answer(priority=3)
         assert refused.code is ErrorCode.QUEUE_FULL
         assert "below 4" in refused.message
         answer = await dev.answer(priority=4)
         assert (answer.rung, answer.shed, answer.degraded) == (Rung.PRIMARY, 4, False)
-        dev.monitor.latest = type(usage)(**{**_fields(usage), "temp_c": at(95.0)})
+        asked = HeatEvidence(Heat.LIGHTER, "87 °C")
         await eventually(lambda: dev.route.rung is Rung.FALLBACK)
         assert (await dev.answer(priority=0)).rung is Rung.FALLBACK
-
-
-def _fields(usage):
-    return {name: getattr(usage, name) for name in usage.__slots__}
+        asked = HeatEvidence(Heat.REFUSE, "89 °C", retry_after_s=60.0)
+        await eventually(lambda: dev.route.rung is Rung.STOP)
+        for fields in ({}, {"allow": Rung.PRIMARY}, {"priority": 10}):
+            refused = await dev.answer(**fields)
+            assert refused.code is ErrorCode.SAFE_STOP
+            assert "too hot" in refused.message
+            assert refused.estimated_wait_ms == 60_000.0
+        with pytest.raises(RequestError, match="too hot"):
+            dev.ladder.check_direct("root")
+        asked = HeatEvidence()
+        await eventually(lambda: dev.route.rung is Rung.PRIMARY)
 
 
 async def test_a_release_ends_a_latch(tmp_path, eventually):

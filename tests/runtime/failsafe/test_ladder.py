@@ -10,7 +10,7 @@ from ladder_checks import CHECKS
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.runtime.failsafe import ladder as module
-from edgeconsole.runtime.failsafe.evidence import Evidence, why_down
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat, why_down
 from edgeconsole.runtime.failsafe.ladder import HOUR_S, LadderLimits, LadderState, decide
 
 LIMITS = LadderLimits()
@@ -24,8 +24,7 @@ EVIDENCE = st.builds(
     p99_ms=st.none() | st.floats(0.0, 100.0),
     objective_ms=st.none() | st.just(50.0),
     temp_c=TEMP,
-    warn_temp_c=st.none() | st.just(80.0),
-    max_temp_c=st.none() | st.just(90.0),
+    heat=st.sampled_from(Heat),
     peer_down=DOWN,
     fallback_down=DOWN,
     last_good_age_ms=st.none() | st.floats(0.0, 2000.0),
@@ -68,6 +67,7 @@ def test_no_rung_is_entered_or_held_that_cannot_answer(trace, kinds) -> None:
             assert not why_down(evidence, decision.rung)
         else:
             assert not evidence.primary_down
+            assert evidence.heat is not Heat.REFUSE
             assert evidence.breaker is BreakerPhase.CLOSED
             assert evidence.override is None
         if decision.rung is Rung.LAST_GOOD:

@@ -14,7 +14,7 @@ from edgeconsole.errors import ConfigError, StoreError
 from edgeconsole.protocol.failsafe import BreakerPhase, OverrideKind
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.runtime.cli import main
-from edgeconsole.runtime.failsafe.evidence import Evidence
+from edgeconsole.runtime.failsafe.evidence import Evidence, Heat
 from edgeconsole.runtime.failsafe.ladder import LadderLimits, LadderState, decide
 from edgeconsole.runtime.failsafe.recorder import MAX_WAITING, EvidenceRecorder, Recorded
 from edgeconsole.runtime.failsafe.replay import MAX_LINE_BYTES, read_trace, replay
@@ -99,8 +99,7 @@ EVIDENCE = st.builds(
     primary_down=st.sampled_from(["", "gone"]),
     breaker=st.sampled_from(BreakerPhase),
     temp_c=st.none() | st.floats(0.0, 100.0),
-    warn_temp_c=st.just(80.0),
-    max_temp_c=st.just(90.0),
+    heat=st.sampled_from(Heat),
     fallback_down=st.sampled_from(["", "gone"]),
     static_down=st.sampled_from(["", "none"]),
     override=st.none() | st.sampled_from(OverrideKind),

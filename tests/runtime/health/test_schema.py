@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgeconsole import demo
 from edgeconsole.protocol.sensors import Control, SensorKind, SensorReading, SensorReport, Totals
 from edgeconsole.protocol.telemetry import Quality
 from edgeconsole.runtime import cli
 from tests.runtime.health.trees import unpack
 
+DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 DOCS = (Path(__file__).parents[3] / "docs" / "sensors.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.]+)` \| ([^|]+) \| [^|]+ \|", re.MULTILINE)
 TREE = """
@@ -153,3 +156,23 @@ def test_this_machine_is_read_without_an_error(capsys: pytest.CaptureFixture[str
     }
     assert all(each.reason for each in report.readings if each.value is None)
     assert (report.value(SensorKind.MEMORY, "total") or 0) > 1 << 20
+
+
+@pytest.mark.parametrize("program", ["edgeconsole.runtime.cli", "edgeconsole"])
+def test_a_reader_that_has_gone_is_no_error(program: str) -> None:
+    """`… | head` ends without a trace, however little of the output was taken."""
+    verb = ["sensors"] if program.endswith("cli") else ["bundle", "show", str(DIGITS)]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *verb],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

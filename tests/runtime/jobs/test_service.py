@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -274,3 +275,40 @@ async def test_a_program_that_cannot_be_started_fails_the_job(bench, monkeypatch
     jobs = await bench.start()
     job = await bench.end(jobs, await bench.order(jobs))
     assert job.reason == "the optimiser could not be started: No space left on device"
+
+
+async def test_a_deferred_job_stands_still(bench, eventually):
+    """While the device is warm a running job is stopped where it is, a queued one waits; then both end."""
+    jobs = await bench.start()
+    bench.behave("wait")
+    first = await bench.order(jobs)
+    await eventually(lambda: jobs._entries[first].process is not None)
+    pid = jobs._entries[first].process.pid
+    jobs.defer("76.0 °C, limit 90 °C")
+    await eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    jobs.defer("77.0 °C, limit 90 °C")
+    assert [kind for kind, _ in bench.events].count("job_deferred") == 1
+    jobs.defer("")
+    await eventually(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED)
+    assert "goes on" in bench.events[-1][1]
+    await jobs.cancel(first, "kim")
+    jobs.defer("76.0 °C, limit 90 °C")
+    bench.behave("")
+    second = await bench.order(jobs)
+    third = await bench.order(jobs)
+    await jobs.cancel(third, "kim")
+    assert jobs.listed(second)[0].state is JobState.QUEUED
+    jobs.defer("")
+    assert (await bench.end(jobs, second)).state is JobState.DONE
+    assert jobs.listed(third)[0].state is JobState.CANCELLED
+
+
+async def test_a_deferred_job_can_be_cancelled(bench, eventually):
+    """A job that stands still ends when it is cancelled, as any other."""
+    jobs = await bench.start()
+    bench.behave("wait")
+    job_id = await bench.order(jobs)
+    await eventually(lambda: jobs._entries[job_id].process is not None)
+    jobs.defer("76.0 °C, limit 90 °C")
+    await jobs.cancel(job_id, "kim")
+    assert jobs.listed(job_id)[0].state is JobState.CANCELLED

@@ -10,6 +10,7 @@ import pytest
 from edgeconsole import demo
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.tensorfile import decode_tensors
+from edgeconsole.engines import PLAIN, Execution
 from edgeconsole.errors import BackendError
 from edgeconsole.runtime.optimizer.children import ChildError
 from edgeconsole.runtime.optimizer.contender import Contender
@@ -21,17 +22,21 @@ from tests.models import root_model
 DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 
 
-def contender(name: str = "fp32", model: Path = DIGITS / "model.onnx", engine: str = "onnxruntime"):
+def contender(
+    name: str = "fp32",
+    model: Path = DIGITS / "model.onnx",
+    execution: Execution | None = PLAIN,
+):
     """Return a contender on one thread."""
-    return Contender(name, "float", engine, 1, model)
+    return Contender(name, "float", execution, 1, model)
 
 
-@pytest.mark.parametrize(
-    ("engine", "file"), [("onnxruntime", "model.onnx"), ("torch", "model.pt2")]
-)
-def test_engines_give_the_original_answers(tmp_path: Path, engine: str, file: str) -> None:
+@pytest.mark.parametrize(("execution", "file"), [(PLAIN, "model.onnx"), (None, "model.pt2")])
+def test_engines_give_the_original_answers(
+    tmp_path: Path, execution: Execution | None, file: str
+) -> None:
     """The baseline and the served engine answer alike, in processes of their own."""
-    child, load_ms = open_probe(DIGITS, contender(model=DIGITS / file, engine=engine))
+    child, load_ms = open_probe(DIGITS, contender(model=DIGITS / file, execution=execution))
     out = tmp_path / "out"
     with child:
         assert load_ms > 0
@@ -59,7 +64,7 @@ def test_what_is_no_number_is_no_answer(tmp_path: Path) -> None:
     """A variant that gives NaN on real data fails, whatever its speed."""
     bundle = root_model(tmp_path / "root")
     probe = Probe()
-    opened = probe.handle(Open(str(bundle.path), str(bundle.path / "model.onnx"), "onnxruntime", 1))
+    opened = probe.handle(Open(str(bundle.path), str(bundle.path / "model.onnx"), PLAIN, 1))
     assert isinstance(opened, Opened)
     with pytest.raises(BackendError, match="no evaluation data"):
         probe.handle(Answer(DataSet.EVALUATION, 1, str(tmp_path / "out")))
@@ -91,7 +96,7 @@ def test_what_is_timed_is_the_golden_row(tmp_path: Path) -> None:
     """The engine reads the bound arrays again with each run; they must live as long."""
     bundle = root_model(tmp_path / "root")
     probe = Probe()
-    probe.handle(Open(str(bundle.path), str(bundle.path / "model.onnx"), "onnxruntime", 1))
+    probe.handle(Open(str(bundle.path), str(bundle.path / "model.onnx"), PLAIN, 1))
     for _ in range(20):
         probe.handle(Time(0.0, 3))
         # What was freed would be written over.
