@@ -200,8 +200,9 @@ def test_an_optimisation_is_ordered_when_it_is_meant(start: Start, probe: Path) 
 
     def given(_: str) -> bool:
         # Until the form has been there for a moment the key is refused.
+        given = probe.exists() and probe.read_text().endswith("\n")
         terminal.send("" if probe.exists() else "Y")
-        return probe.exists()
+        return given
 
     wait_for(terminal, given, "the order")
     assert probe.read_text() == "optimize dock-0188: no reason given\n"

@@ -182,9 +182,11 @@ def _ties(variant: Variant, leader: Variant, by: Objective) -> bool:
         return mine <= least * _SAME
     if variant.ci is None or leader.ci is None:
         return mine <= least * _SAME
-    overlap = variant.ci[0] <= leader.ci[1] and leader.ci[0] <= variant.ci[1]
-    # The speed-up is that of the median: it says nothing of a tail.
-    return overlap and (by is Objective.P50 or mine <= max(least * _SAME_TAIL, least + _JITTER_MS))
+    # The speed-up is that of the median: it says nothing of a tail, whose leader may be a slow one.
+    no_slower = variant.ci[1] >= leader.ci[0]
+    return no_slower and (
+        by is Objective.P50 or mine <= max(least * _SAME_TAIL, least + _JITTER_MS)
+    )
 
 
 def _beats(one: Variant, other: Variant, stick: Yardstick) -> bool:

@@ -91,6 +91,14 @@ def test_between_equals_the_smaller_file_decides_and_not_the_noise() -> None:
     assert judged(half, most, objective=Objective.P99).recommended == "pruned70"
 
 
+def test_a_lucky_tail_does_not_beat_a_clearly_faster_model() -> None:
+    """Tails within noise of each other leave the decision to what is known: the median."""
+    slow = row("int8-entropy", 0.0123, technique="static int8", p99_ms=0.0295)
+    fast = row("fp32", 0.0107, p99_ms=0.0349, ci=(740.0, 760.0))
+    assert judged(fast, slow, objective=Objective.P99).recommended == "fp32"
+    assert judged(slow, fast, objective=Objective.P50).recommended == "fp32"
+
+
 # Gates
 
 
