@@ -11,7 +11,7 @@ from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.past import Resolution, resolution_for
 from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.rollups import HOUR_S, MINUTE_S
-from edgeconsole.protocol.telemetry import DeviceEvent
+from edgeconsole.protocol.telemetry import DeviceEvent, Quality
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui import thermal_lines
 from edgeconsole.tui.chart_geometry import GAP_S, Window, chart
@@ -25,6 +25,7 @@ WINDOWS_S: Final = (60.0, 120.0, 300.0, 600.0)
 
 LONGER_S: Final = (3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 """The times beyond that come from the history, in samples, minutes or hours."""
+_PLAIN: Final = (Quality.MEASURED, Quality.DERIVED)
 _JOINED: Final = 2.5
 """So many times the distance of rows is no gap yet: a row may be missing a part of its time."""
 
@@ -166,7 +167,7 @@ def power(view: DeviceView, points: Sequence[Point], marks: tuple[Mark, ...] = (
         title = (*title, (f"   budget {fmt.limit(budget_w)}", "limit"))
         limits = (Limit(budget_w, "warn", hard=False),)
     series = (_series("high", points, lambda point: point.power_w),)
-    title = (*title, *_simulated(view))
+    title = (*title, *_simulated(view), *_power_source(view))
     return ChartSpec(title, series, limits, 0.0, 1.0, 1.5, _missing(view, "power"), marks=marks)
 
 
@@ -184,6 +185,15 @@ def _simulated(view: DeviceView) -> Line:
     heat = None if view.sample is None else view.sample.thermal
     simulated = heat is not None and heat.simulated
     return ((f"  {thermal_lines.SIMULATED}", "limit"),) if simulated else ()
+
+
+def _power_source(view: DeviceView) -> Line:
+    """Name what the power is of, and say so if it is only estimated."""
+    reading = None if view.sample is None else view.sample.power_w
+    if reading is None or reading.value is None or not reading.source:
+        return ()
+    kind = "" if reading.quality in _PLAIN else f"{reading.quality.value}: "
+    return ((f"   {kind}{fmt.escape(reading.source)}", "muted"),)
 
 
 def _missing(view: DeviceView, what: str) -> str:

@@ -168,7 +168,8 @@ def ladder(at: Rung = Rung.PRIMARY, **changes: object) -> RouteSample:
 
 def reading(value: float | None, unit: str, quality: Quality = Quality.MEASURED) -> Reading:
     """Return a reading."""
-    return Reading(value=value, unit=unit, source="test", quality=quality)
+    source = "thermal_zone0/cpu-thermal" if unit == "°C" else "ina3221/VDD_IN"
+    return Reading(value=value, unit=unit, source=source, quality=quality)
 
 
 def model(kind: Kind, share: float, noise: float, seq: int) -> ModelSample:
@@ -237,7 +238,7 @@ def sample(kind: Kind, share: float, seq: int, rng: random.Random) -> DeviceSamp
         temp_c=Reading(
             value=kind.temp_c * (0.86 + 0.14 * share) + wave + 0.2 * noise,
             unit="celsius",
-            source="thermal_zone0",
+            source="thermal_zone0/cpu-thermal",
             quality=kind.temp_quality,
         ),
         power_w=power,

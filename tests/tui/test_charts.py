@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 from driving import texts
 from fleets import single
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeconsole.fleet.store import Point
+from edgeconsole.protocol.telemetry import Quality, Reading
 from edgeconsole.tui import charts
+from edgeconsole.tui import format as fmt
 from edgeconsole.tui.chart_geometry import Window, chart, plot, row_of, time_axis
 from edgeconsole.tui.glyphs import ASCII, BLOCK, BRAILLE, Glyphs
 from edgeconsole.tui.runs import Line, line_width, plain
@@ -231,3 +234,26 @@ def test_a_longer_time_says_what_it_waits_for() -> None:
         spec = charts.titled(charts.load(()), 3600.0, read)
         lines = charts.draw(spec, window, (60, 8), BRAILLE)
         assert any(text in plain(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("reading", "shown"),
+    [
+        (Reading(4.8, "W", "ina3221/VDD_IN", Quality.DERIVED), "   ina3221/VDD_IN"),
+        (
+            Reading(8.0, "W", "estimate: 3 to 9 W", Quality.ESTIMATED),
+            "   estimated: estimate: 3 to 9 W",
+        ),
+        (Reading(6.0, "W", "evil\x1b[31m", Quality.MEASURED), fmt.escape("   evil\x1b[31m")),
+        (Reading(unit="W", reason="nothing here measures power"), ""),
+    ],
+)
+def test_the_chart_of_power_names_what_it_is_of(reading: Reading, shown: str) -> None:
+    """The title ends with the rail, package or sum, and says so if it is no measurement."""
+    store, _ = single(seconds=30)
+    view = store.devices()[0]
+    assert view.sample is not None
+    sample = msgspec.structs.replace(view.sample, power_w=reading)
+    title = plain(charts.power(msgspec.structs.replace(view, sample=sample), ()).title)
+    assert title.endswith(shown)
+    assert shown or title == "power W   budget 15"

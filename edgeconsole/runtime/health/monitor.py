@@ -128,5 +128,6 @@ def as_reading(sensor: SensorReading) -> Reading:
     """Return a control sensor's reading as telemetry has it, named for the screen."""
     if not sensor.believed:
         return Reading(unit=sensor.unit, reason=sensor.reason)
-    source = sensor.name if sensor.name == sensor.source else f"{sensor.name} ({sensor.source})"
+    is_file = sensor.source.startswith("/")
+    source = sensor.name if is_file else f"{sensor.name}: {sensor.source}"
     return Reading(sensor.value, sensor.unit, source, sensor.quality)

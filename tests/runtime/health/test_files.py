@@ -125,6 +125,30 @@ def test_threads_that_hang_are_bounded_and_reading_begins_again(
     assert reader.round(texts(str(tmp_path / "good"))) == ["5"]
 
 
+@pytest.mark.parametrize("ask", ["is_folder", "is_file", "names", "link"])
+def test_a_look_that_hangs_costs_one_thread_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """What is asked about a path, not of it, is under the same deadline and not asked twice."""
+    wait, path = threading.Event(), str(tmp_path / "chip")
+
+    def hang(_: object) -> bool:
+        return wait.wait(20)
+
+    for name in ("path.isdir", "path.isfile", "scandir", "readlink"):
+        monkeypatch.setattr(f"os.{name}", hang)
+    reader = FileReader()
+    try:
+        for _ in range(3):
+            assert not reader.round(lambda files: getattr(files, ask)(path))
+            assert stuck_threads() == 1
+    finally:
+        wait.set()
+        for thread in threading.enumerate():
+            if thread.name == "sensors":
+                thread.join(10)
+
+
 def test_a_thread_that_comes_back_late_does_not_go_on(tmp_path: Path, hanging: Waiting) -> None:
     """What was given up ends; it does no more work beside its successor."""
     pipe = hanging("chip/temp1_input")

@@ -67,9 +67,7 @@ async def test_run_keeps_the_latest_readings(tmp_path: Path) -> None:
     monitor = Told(tmp_path)
     usage = await follow(monitor, 2)
     assert (usage.temp_c.value, usage.temp_c.quality) == (48.0, Quality.MEASURED)
-    assert usage.temp_c.source == (
-        "thermal_zone0/cpu-thermal (/sys/class/thermal/thermal_zone0/temp)"
-    )
+    assert usage.temp_c.source == "thermal_zone0/cpu-thermal"
     assert usage.control_temperature is not None
     assert usage.control_temperature.limits == {"critical": 105.0}
     assert (usage.power_w.value, usage.power_w.quality) == (4.0, Quality.DERIVED)

@@ -36,7 +36,8 @@ def power_of(
     round_: Round, name: str, energy: SensorReading, at_s: float, wraps_at_j: float = 0.0
 ) -> SensorReading:
     """Return the power behind an energy reading, and keep its count for the next round."""
-    key = f"{energy.kind}/{energy.name}"
+    # Names of two channels may be the same; where they come from is not.
+    key = f"{energy.source} {energy.name}"
     if energy.value is None:
         return round_.unknown(SensorKind.POWER, name, "W", energy.source, energy.reason)
     before = round_.before.get(key)

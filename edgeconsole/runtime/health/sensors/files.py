@@ -145,15 +145,18 @@ class Files:
 
     def is_folder(self, path: str) -> bool:
         """Say whether a path is a folder, or a link to one."""
-        self._watch.enter(path)
-        found = os.path.isdir(path)
-        self._watch.leave()
-        return found
+        return self._is(path, os.path.isdir)
 
     def is_file(self, path: str) -> bool:
         """Say whether a path is a regular file, or a link to one."""
+        return self._is(path, os.path.isfile)
+
+    def _is(self, path: str, test: Callable[[str], bool]) -> bool:
+        """Ask the kernel; what hangs is neither."""
+        if self._guard.hangs(path):
+            return False
         self._watch.enter(path)
-        found = os.path.isfile(path)
+        found = test(path)
         self._watch.leave()
         return found
 
@@ -162,8 +165,10 @@ class Files:
 
         Archives and version control turn a tree's links into files that hold their target.
         """
+        if self._guard.hangs(path):
+            return ""
+        self._watch.enter(path)
         try:
-            self._watch.enter(path)
             target = os.readlink(path)
         except (OSError, ValueError):
             target = ""

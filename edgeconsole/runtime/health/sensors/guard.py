@@ -55,18 +55,14 @@ class Guard:
 
     def __init__(self, deadline_s: float = DEADLINE_S) -> None:
         self._deadline_s = deadline_s
-        self._stuck: dict[str, threading.Thread] = {}
+        self._stuck: list[tuple[str, threading.Thread]] = []
 
     def hangs(self, path: str) -> bool:
         """Say whether a read of this path, or of another in its folder, still hangs."""
         if not self._stuck:
             return False
-        return path in self._stuck or os.path.dirname(path) in self._stuck
-
-    @property
-    def stuck(self) -> int:
-        """Return how many threads hang."""
-        return len(self._stuck)
+        above = os.path.dirname(path)
+        return any(folder in (path, above) for folder, _ in self._stuck)
 
     def run(self, work: Callable[[Watch], T], hung: Callable[[str], None]) -> T:
         """Return what `work` returns; it begins anew whenever one of its calls hangs.
@@ -74,17 +70,16 @@ class Guard:
         `hung` is told the path that did. Raises `ReadsHangError`, or what `work` raises.
         """
         while True:
-            self._stuck = {key: each for key, each in self._stuck.items() if each.is_alive()}
+            self._stuck = [each for each in self._stuck if each[1].is_alive()]
             if len(self._stuck) >= MOST_STUCK:
-                raise ReadsHangError(
-                    f"{len(self._stuck)} reads hang in the kernel ({', '.join(sorted(self._stuck))})"
-                )
+                folders = ", ".join(folder for folder, _ in self._stuck)
+                raise ReadsHangError(f"{len(self._stuck)} reads hang in the kernel ({folders})")
             attempt = _Attempt(work)
             path = attempt.wait(self._deadline_s)
             if path is None:
                 return attempt.result()
             # What shares a folder mostly shares a chip, which would hang for each of its files.
-            self._stuck[os.path.dirname(path)] = attempt.thread
+            self._stuck.append((os.path.dirname(path), attempt.thread))
             hung(path)
 
 
