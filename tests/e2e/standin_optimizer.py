@@ -64,6 +64,8 @@ def behave(how: str, home: Path, bundle: Bundle, options: argparse.Namespace) ->
             if os.fork() == 0:
                 (home / "child").write_text(str(os.getpid()))
                 time.sleep(600)
+        case "apart":
+            start_apart(home)
         case "crash":
             raise RuntimeError("the tensors are on fire \x1b[31m")
         case "refuse":
@@ -78,6 +80,18 @@ def behave(how: str, home: Path, bundle: Bundle, options: argparse.Namespace) ->
         case _ if how in REPORTS:
             return report(bundle, options, **REPORTS[how])
     return None
+
+
+def start_apart(home: Path) -> None:
+    """Start a child with a group of its own, which lasts as long as this program."""
+    parent = os.getpid()
+    if os.fork() != 0:
+        return
+    os.setpgid(0, 0)
+    (home / "apart").write_text(str(os.getpid()))
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    os._exit(0)
 
 
 def say(stage: str, name: str, done: int, of: int) -> None:

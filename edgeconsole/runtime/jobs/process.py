@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 
 from edgeconsole.protocol.jobs import JobProgress
 from edgeconsole.text import printable
@@ -98,10 +99,21 @@ class JobProcess:
         return await asyncio.shield(self._ended)
 
     def hold(self, *, held: bool) -> None:
-        """Stop all of its group where it is, or let it go on."""
-        if not self._ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGSTOP if held else signal.SIGCONT)
+        """Stop it and all it started where they are, or let them go on.
+
+        What it started has groups of its own. It looks through the process table, so it blocks: only
+        for seldom use.
+        """
+        if self._ended.done():
+            return
+        number = signal.SIGSTOP if held else signal.SIGCONT
+        with contextlib.suppress(psutil.Error):
+            leader = psutil.Process(self._process.pid)
+            # The leader first: one that stands still starts nothing more.
+            leader.send_signal(number)
+            for child in leader.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    child.send_signal(number)
 
     def kill(self, why: str) -> None:
         """End the process and all of its group at once; `why` is kept."""
@@ -114,7 +126,8 @@ class JobProcess:
         if self._ended.done():
             return
         self._killed_for = self._killed_for or why
-        self.hold(held=False)
+        # One that stands still would not hear it.
+        await asyncio.to_thread(self.hold, held=False)
         # Not `terminate`, which may wait for it: then its number could become another's.
         os.kill(self._process.pid, signal.SIGTERM)
         try:

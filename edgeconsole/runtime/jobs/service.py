@@ -128,19 +128,12 @@ class JobService:
         self._begun.set()
 
     def defer(self, reason: str) -> None:
-        """Let jobs wait for as long as there is a reason; what runs stands still until there is none."""
-        if bool(reason) is bool(self._deferred):
-            return
+        """Let jobs wait for as long as there is a reason; what runs stands still within a second."""
         self._deferred = reason
-        if not reason:
-            self._calm.set()
-        else:
+        if reason:
             self._calm.clear()
-        for entry in self._entries.values():
-            if entry.process is not None:
-                entry.process.hold(held=bool(reason))
-                what = f"stands still: {reason}" if reason else "goes on"
-                self._on_event(Severity.INFO, "job_deferred", f"{entry.title} {what}")
+        else:
+            self._calm.set()
 
     async def run(self) -> None:
         """Run what is queued, one after the other, until cancelled; then end what runs."""
@@ -313,24 +306,29 @@ class JobService:
         except OSError as error:
             return f"the optimiser could not be started: {error.strerror}"
         entry.process = process
-        process.hold(held=bool(self._deferred))
         try:
-            ended = await self._watch(process, entry.job.budget_s + self._grace_s, witness)
+            ended = await self._watch(entry, process, witness)
         finally:
             await process.stop(_AGENT_ENDS)
             entry.process = None
         return read_report(ended, bundle.manifest.model)
 
-    async def _watch(self, process: JobProcess, limit_s: float, witness: ServingWitness) -> Ended:
-        """Wait for the end, looking at those who are served; end what takes too long."""
-        until_s = time.monotonic() + limit_s
+    async def _watch(self, entry: _Entry, process: JobProcess, witness: ServingWitness) -> Ended:
+        """Wait for the end, looking at those who are served; hold what is to wait, end what takes too long."""
+        limit_s = entry.job.budget_s + self._grace_s
+        until_s, held = time.monotonic() + limit_s, False
         while True:
             try:
                 async with asyncio.timeout(_LOOK_S):
                     return await process.ended()
             except TimeoutError:
                 witness.look()
-            if self._deferred:
+            if held is not bool(self._deferred):
+                held = not held
+                await asyncio.to_thread(process.hold, held=held)
+                what = f"stands still: {self._deferred}" if held else "goes on"
+                self._on_event(Severity.INFO, "job_deferred", f"{entry.title} {what}")
+            if held:
                 until_s += _LOOK_S  # Standing still is not its fault.
             if time.monotonic() > until_s:
                 process.kill(f"it did not end within {limit_s:.0f} s and was killed")

@@ -277,20 +277,26 @@ async def test_a_program_that_cannot_be_started_fails_the_job(bench, monkeypatch
     assert job.reason == "the optimiser could not be started: No space left on device"
 
 
+def status(pid: int) -> str:
+    """Return whether a process runs, sleeps or is stopped."""
+    return psutil.Process(pid).status()
+
+
 async def test_a_deferred_job_stands_still(bench, eventually):
-    """While the device is warm a running job is stopped where it is, a queued one waits; then both end."""
+    """While the device is warm a running job and what it started are stopped; a queued one waits."""
     jobs = await bench.start()
-    bench.behave("wait")
+    bench.behave("apart", "wait")
     first = await bench.order(jobs)
-    await eventually(lambda: jobs._entries[first].process is not None)
-    pid = jobs._entries[first].process.pid
+    started = bench.home / "apart"
+    await eventually(lambda: started.exists() and started.read_text() != "")
+    tree = (jobs._entries[first].process.pid, int(started.read_text()))
     jobs.defer("76.0 °C, limit 90 °C")
-    await eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    await eventually(lambda: {status(pid) for pid in tree} == {psutil.STATUS_STOPPED})
     jobs.defer("77.0 °C, limit 90 °C")
-    assert [kind for kind, _ in bench.events].count("job_deferred") == 1
     jobs.defer("")
-    await eventually(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED)
-    assert "goes on" in bench.events[-1][1]
+    await eventually(lambda: psutil.STATUS_STOPPED not in {status(pid) for pid in tree})
+    await eventually(lambda: "goes on" in bench.events[-1][1])
+    assert [kind for kind, _ in bench.events].count("job_deferred") == 2
     await jobs.cancel(first, "kim")
     jobs.defer("76.0 °C, limit 90 °C")
     bench.behave("")
@@ -310,5 +316,7 @@ async def test_a_deferred_job_can_be_cancelled(bench, eventually):
     job_id = await bench.order(jobs)
     await eventually(lambda: jobs._entries[job_id].process is not None)
     jobs.defer("76.0 °C, limit 90 °C")
+    pid = jobs._entries[job_id].process.pid
+    await eventually(lambda: status(pid) == psutil.STATUS_STOPPED)
     await jobs.cancel(job_id, "kim")
     assert jobs.listed(job_id)[0].state is JobState.CANCELLED
