@@ -150,7 +150,9 @@ def _govern(
             power_w=power_w,
             budget_w=budget_w,
             pulled=scene.throttling or scene.reading.under_voltage,
-            capped=by_operator or not (known or (power_w is not None and budget_w is not None)),
+            capped=by_operator
+            or state.sensor.lost
+            or not (known or (power_w is not None and budget_w is not None)),
         ),
         now_s,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edgeconsole.protocol.sensors import SensorKind, SensorReading
@@ -26,17 +26,17 @@ _UNDER_VOLTAGE: Final = "under_voltage"
 
 
 def thermal_reading(
-    usage: ResourceUsage, readings: Iterable[SensorReading], rate_per_s: float, age_s: float = 0.0
+    usage: ResourceUsage, readings: Sequence[SensorReading], rate_per_s: float
 ) -> ThermalReading:
     """Return what the policy needs of all readings; an estimated power is not among it.
 
-    `age_s` is how old the readings are, beyond what each says of itself.
+    `readings` have their ages as of now; that of the control sensor is looked up there.
     """
     sensor, power = usage.control_temperature, usage.control_power
     temp_c, reason, limits = None, usage.temp_c.reason, {}
     if sensor is not None:
         limits, reason = sensor.limits, sensor.reason
-        old_s = sensor.age_s + age_s
+        old_s = max((each.age_s for each in readings if _is(each, sensor)), default=sensor.age_s)
         if not sensor.believed:
             temp_c = None
         elif old_s > OLDEST_S:
@@ -58,6 +58,10 @@ def thermal_reading(
         load=None if usage.cpu_percent is None else usage.cpu_percent / 100.0,
         rate_per_s=rate_per_s,
     )
+
+
+def _is(reading: SensorReading, sensor: SensorReading) -> bool:
+    return reading.kind is sensor.kind and reading.name == sensor.name
 
 
 def _throttling(readings: Iterable[SensorReading]) -> tuple[int | None, bool, bool]:

@@ -20,9 +20,18 @@ def captures() -> Path | None:
 
 def traces() -> list:
     """Return the recorded runs as parameters; one that is skipped with the reason if there are none."""
+    return _found("traces/*.csv")
+
+
+def cases() -> list:
+    """Return likewise the captured trees."""
+    return _found("cases/*")
+
+
+def _found(pattern: str) -> list:
     folder = captures()
     if folder is None:
         reason = f"no captures beside the repository, and {ROOT_VARIABLE} names none"
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    files = sorted((folder / "traces").glob("*.csv"))
+    files = sorted(folder.glob(pattern))
     return [pytest.param(each, id=each.stem) for each in files if each.stem != "INDEX"]

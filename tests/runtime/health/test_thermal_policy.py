@@ -107,6 +107,7 @@ MUTATIONS = [
     ("policy", "state.state.depth < ThermalState.HOT.depth", "state.state.depth <= 2"),
     ("policy", "if limit_c is None and temp_c is None:", "if False:"),
     ("policy", "capped=by_operator", "capped=False"),
+    ("policy", "or state.sensor.lost\n", "\n"),
     ("policy", "or not (known or", "or not (True or"),
     ("rate", "CAPPED_SHARE: Final = 0.5", "CAPPED_SHARE: Final = 0.8"),
     ("rate", "FLOOR_SHARE: Final = 0.25", "FLOOR_SHARE: Final = 0.1"),

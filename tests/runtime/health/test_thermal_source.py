@@ -89,3 +89,12 @@ def test_throttling_of_all_kinds() -> None:
         found = thermal_reading(usage(), (throttle(name, 1.0),), 0.0)
         assert (found.throttled, found.under_voltage) == expected
         assert found.throttle_count is None
+
+
+def test_a_monitor_that_hangs_is_noticed() -> None:
+    """What was read long ago is no temperature of now, though it was new when it was published."""
+    published = sensor("cpu", 60.0)
+    later = sensor("cpu", 60.0, age_s=7.0)
+    assert thermal_reading(usage(published), (published,), 0.0).temp_c == 60.0
+    found = thermal_reading(usage(published), (later,), 0.0)
+    assert (found.temp_c, found.reason) == (None, "cpu was last read 7 s ago")

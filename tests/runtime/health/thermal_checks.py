@@ -140,6 +140,10 @@ def check_a_lost_sensor_is_hot_within_eleven_seconds(m):
     assert name(decision) == (S.HOT, "sensor_lost")
     assert "it vanished" in decision.state.reason
     assert 45.0 < decision.allowance.rate_per_s <= 50.0
+    bounds = limits(m, power_budget_w=10.0)
+    drawn = {**gone, "power_w": 5.0}
+    decision = walk(m, *cold, *stay(None, 21.0, 31.0, **drawn), bounds=bounds)
+    assert decision.allowance.rate_per_s <= 50.0
 
 
 def check_a_found_sensor_must_read_five_times(m):
@@ -226,6 +230,9 @@ def check_the_kernels_throttling_is_noticed(m):
     assert name(moved) == (S.HOT, "throttled")
     assert walk(m, *cold, (21.0, 50.0, {"throttle_count": 3})).state.state is S.NOMINAL
     assert name(walk(m, (0.0, 50.0, {"throttled": True}))) == (S.HOT, "throttled")
+    blind = [*stay(None, 0.0, 9.0, rate_per_s=100.0)]
+    blind += stay(None, 10.0, 12.0, rate_per_s=100.0, throttled=True)
+    assert walk(m, *blind).allowance.rate_per_s <= 50.0
     still = walk(m, *stay(50.0, 22.0, 55.0, throttle_count=8), state=moved.state)
     assert still.state.state is S.HOT
     over = walk(m, *stay(50.0, 22.0, 56.0, throttle_count=8), state=moved.state)
