@@ -6,6 +6,7 @@ from typing import Final
 
 from edgeconsole.runtime.http.metric import Kind, Metric
 from edgeconsole.runtime.http.sensor_metrics import SENSOR_METRICS
+from edgeconsole.runtime.http.thermal_metrics import THERMAL_METRICS
 
 PREFIX: Final = "edgeconsole_"
 
@@ -197,5 +198,6 @@ METRICS: Final[tuple[Metric, ...]] = (
     CACHE_EVICTIONS,
     CACHE_EXPIRATIONS,
     CACHE_BYTES,
+    *THERMAL_METRICS,
     *SENSOR_METRICS,
 )

@@ -17,6 +17,7 @@ from edgeconsole.runtime.failsafe.route import Route
 from edgeconsole.runtime.http import metrics
 from edgeconsole.runtime.http.metric import Metric
 from edgeconsole.runtime.http.sensor_readings import read_monitor
+from edgeconsole.runtime.http.thermal_metrics import thermal_values
 from edgeconsole.runtime.serving.metrics import LIMITS_US, Counts
 from edgeconsole.runtime.serving.runner import ModelRunner
 from edgeconsole.specs import AgentState
@@ -159,6 +160,8 @@ def _read_agent(agent: EdgeIntelligentAgent, snapshot: Snapshot) -> None:
     now, _ = agent.state()
     for state in AgentState:
         snapshot.add(metrics.STATE, (state.value,), float(state is now))
+    for metric, labels, value in thermal_values(agent.thermal.sample()):
+        snapshot.add(metric, labels, value)
 
 
 def _read_cache(agent: EdgeIntelligentAgent, snapshot: Snapshot) -> None:
