@@ -12,11 +12,13 @@ are, in `$XDG_CACHE_HOME/edgeconsole/benchmarks`; what cannot be had is a row wi
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -36,6 +38,7 @@ from edgeconsole.errors import EdgeConsoleError
 from edgeconsole.protocol.optimization import OptimizationReport
 from edgeconsole.runtime.backends.opening import open_engine
 
+_STOPPED: Final = 130
 _QUICK: Final = ("mlp", "cnn", "shuttle", "reuters")
 _QUICK_BUDGET: Final = "60s"
 
@@ -44,13 +47,23 @@ def main() -> int:
     """Run the benchmark; returns the exit code."""
     options = _options()
     cache = Cache()
-    rows = []
-    for pair in options.pairs:
-        rows.append(_measure(pair, cache, options))
-        print(f"{pair.name}: {rows[-1].summary}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, _stop)
+    rows: list[Row] = []
+    code = 0
+    try:
+        for pair in options.pairs:
+            rows.append(_measure(pair, cache, options))
+            print(f"{pair.name}: {rows[-1].summary}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("stopped; what is done follows", file=sys.stderr, flush=True)
+        code = _STOPPED
     print(f"# Optimiser benchmark\n\n{_machine()}\n")
     print(f"{results_table(rows)}\n\n{targets_table(rows)}\n\n{pairs_table(rows)}")
-    return 0
+    return code
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _options() -> argparse.Namespace:

@@ -17,6 +17,8 @@ from torch import nn
 from benchmarks.fetch import Cache
 
 SEED: Final = 7
+_LINES: Final = 5
+"""About so many say how far a training is."""
 Tensors = dict[str, torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -99,6 +101,7 @@ def _run(
     )
     steps = recipe.epochs * -(-len(inputs) // recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.peak_rate, total_steps=steps)
+    every = max(1, recipe.epochs // _LINES)
     module.train()
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(inputs))
@@ -111,5 +114,7 @@ def _run(
             optimizer.step()
             schedule.step()
             total += step_loss.detach() * len(rows)
+        if (epoch + 1) % every and epoch + 1 < recipe.epochs:
+            continue
         said = f"epoch {epoch + 1} of {recipe.epochs}, loss {float(total) / len(inputs):.4f}"
         print(f"{name}: {said}", file=sys.stderr, flush=True)

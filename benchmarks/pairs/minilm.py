@@ -36,7 +36,7 @@ _EPSILON: Final = 1e-12
 _LENGTH: Final = 64
 _FIT, _CALIBRATION, _JUDGED = 1_000, 300, 800
 _CHUNK: Final = 50
-_RECIPE: Final = Recipe(epochs=60, batch=50, peak_rate=0.05, threads=2)
+_RECIPE: Final = Recipe(epochs=20, batch=50, peak_rate=0.05, threads=2)
 
 
 class Layer(nn.Module):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from benchmarks import exhaustive
+from benchmarks import exhaustive, optimizer
 from benchmarks.fetch import Cache, UnavailableError
 from benchmarks.optimizer_rows import Row, checks
 from benchmarks.optimizer_tables import pairs_table, results_table, targets_table
@@ -177,3 +178,26 @@ def test_a_pick_that_is_a_fifth_slower_than_another_is_a_miss() -> None:
     assert [each.met for each in exhaustive.by_tail(timed, "slow")] == [True]
     few = Timing(rounds_ms=rounds, all_ms=[1.0] * 10)
     assert not list(exhaustive.by_tail({"few": few}, "few"))
+
+
+def test_a_run_that_is_stopped_prints_what_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Minutes of measuring are not lost; the exit code says that it is not all."""
+
+    def measure(pair: Pair, *_rest: object) -> Row:
+        if pair.name == "cnn":
+            signal.raise_signal(signal.SIGTERM)
+        return Row(pair, reason="skipped: for the test")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(optimizer, "_measure", measure)
+    monkeypatch.setattr("sys.argv", ["optimizer", "--only", "mlp,cnn,gru"])
+    try:
+        assert optimizer.main() == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr()
+    assert "| mlp | skipped: for the test |" in said.out
+    assert "| gru |" not in said.out
+    assert "stopped" in said.err
