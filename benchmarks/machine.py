@@ -14,10 +14,12 @@ import msgspec
 import psutil
 
 _PACKAGES: Final = (
+    "ai-edge-litert",
     "edgeconsole",
     "msgspec",
     "numpy",
     "onnxruntime",
+    "openvino",
     "torch",
     "uvloop",
     "websockets",

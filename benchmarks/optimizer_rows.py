@@ -8,6 +8,7 @@ from typing import Final
 
 from benchmarks.check import Check
 from benchmarks.pairs.pair import Kind, Pair
+from edgeconsole.engines import Engine
 from edgeconsole.protocol.optimization import OptimizationReport, Variant, VariantStatus
 
 MIB: Final = 1 << 20
@@ -15,7 +16,6 @@ _MOST_SIZE: Final = 0.35
 _MOST_MEMORY_MIB: Final = 65.0
 _MOST_SEARCH_S: Final = 300.0
 _NEAR_BEST: Final = 0.9
-_LITERT: Final = "litert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def fits(report: OptimizationReport) -> list[Variant]:
 def least_speedup(pair: Pair, report: OptimizationReport) -> float:
     """Return the target for the recommended variant."""
     goal = GOALS[pair.kind]
-    if goal.with_litert is not None and _LITERT in report.device.engines:
+    if goal.with_litert is not None and Engine.LITERT in report.device.engines:
         return goal.with_litert
     return goal.least
 
