@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal
 
 import msgspec
@@ -59,6 +58,9 @@ PLAIN: Final = Execution()
 
 def installed_version(package: str) -> str:
     """Return the version of an installed distribution; empty if it is not installed."""
+    # A worker, which never asks, starts without it.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
@@ -73,7 +75,7 @@ def installed_engines() -> dict[str, str]:
 
 def install_hint(engine: Engine) -> str:
     """Return what to do where an engine is missing."""
-    return f"pip install 'edgeconsole[{engine}]' on this device"
+    return f"pip install 'edgeconsole[{engine}]'"
 
 
 def check_engine(execution: Execution, what: str, allowed: Collection[str] = ()) -> None:
@@ -84,11 +86,11 @@ def check_engine(execution: Execution, what: str, allowed: Collection[str] = ())
     engine = execution.engine
     if allowed and engine not in allowed:
         raise BackendError(
-            f"{what} needs {engine}, which this device's supported_frameworks leave out",
+            f"{what} needs {engine}, which the device's supported_frameworks leave out",
             hint=f"add {engine.value!r} to supported_frameworks in device.toml",
         )
     if not installed_version(engine.package):
         raise BackendError(
-            f"{what} needs {engine}, which is not installed on this device",
-            hint=install_hint(engine),
+            f"{what} needs {engine}, which is not installed on the device",
+            hint=f"{install_hint(engine)} on the device",
         )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgeconsole.bundle import Bundle
+    from edgeconsole.engines import Execution
     from edgeconsole.protocol.tensors import TensorSpec
 
 
@@ -61,6 +62,7 @@ def describe(bundle: Bundle) -> Iterator[str]:
         "task": f"{manifest.task}, judged by {manifest.metric}",
         "labels": ", ".join(manifest.labels or ("none",)),
         "batch": "free" if manifest.is_batched else "fixed",
+        "engine": _engine(manifest.execution),
         "code": "model.pt2 runs code when loaded" if manifest.contains_code else "none",
         "created": f"{manifest.created or 'unknown'} by {manifest.producer or 'unknown'}",
     }
@@ -78,6 +80,11 @@ def describe(bundle: Bundle) -> Iterator[str]:
         yield f"  {file.path:<{width}}  {file.size:>12,} bytes  {file.sha256}"
 
 
+def _engine(execution: Execution) -> str:
+    rows = ", one row at a time" if execution.max_batch else ""
+    return f"{execution.engine}, {execution.precision}{rows}"
+
+
 def _shape(spec: TensorSpec) -> str:
     names = ["any" if dim == -1 else str(dim) for dim in spec.shape]
     if spec.is_batched:
@@ -87,19 +94,23 @@ def _shape(spec: TensorSpec) -> str:
 
 def _verify(path: Path, *, as_json: bool) -> int:
     from edgeconsole.bundle import Bundle
-    from edgeconsole.errors import BundleError
+    from edgeconsole.engines import check_engine
+    from edgeconsole.errors import BackendError, BundleError
     from edgeconsole.packer.check import check_golden
 
     if not path.is_dir():
         raise BundleError(f"{path}: is not a folder", hint="give the folder of a bundle")
-    reason, key = "", ""
+    reason, key, verdict = "", "", "damaged"
     try:
         bundle = Bundle.open(path)
         key = bundle.manifest.key
         bundle.verify()
-        check_golden(bundle)
         bundle.calibration()
         bundle.evaluation()
+        check_engine(bundle.manifest.execution, key)
+        check_golden(bundle)
+    except BackendError as error:
+        reason, verdict = str(error), "every hash matches, but the golden outputs cannot be run"
     except BundleError as error:  # the verdict is this command's result, not its failure
         reason = str(error)
     if as_json:
@@ -108,7 +119,7 @@ def _verify(path: Path, *, as_json: bool) -> int:
         document = {"path": str(path), "bundle": key, "ok": not reason, "reason": reason}
         print(msgspec.json.encode(document).decode())
     elif reason:
-        print(f"damaged: {reason}", file=sys.stderr)
+        print(f"{verdict}: {reason}", file=sys.stderr)
     else:
         print(f"ok: {key}: every hash matches and the golden outputs are reproduced")
     return 1 if reason else 0

@@ -227,6 +227,29 @@ def test_verify_runs_the_golden_inputs(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_a_variant_for_an_engine_that_is_not_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`show` says what it was made for; `verify` does not call whole what it could not run."""
+    from edgeconsole.bundle.writer import write_variant
+    from edgeconsole.demo.data import bundle_path
+    from edgeconsole.engines import Engine, Execution
+
+    tiny = Bundle.open(bundle_path("digits-tiny"))
+    inputs, outputs = tiny.golden()
+    write_variant(
+        "other", tiny, "fp32-litert", model=b"no file of theirs", golden_inputs=inputs,
+        golden_outputs=outputs, execution=Execution(Engine.LITERT, max_batch=1),
+    )  # fmt: skip
+    assert run("bundle", "show", "other") == 0
+    assert "litert, fp32, one row at a time" in capsys.readouterr().out
+    monkeypatch.setattr("edgeconsole.engines.installed_version", lambda _: "")
+    assert run("bundle", "verify", "other") == 1
+    said = capsys.readouterr().err
+    assert "every hash matches" in said
+    assert "pip install 'edgeconsole[litert]'" in said
+
+
 def test_no_bundle_at_all() -> None:
     """A path that is no folder is a usage error, not a verdict."""
     for action in ("show", "verify"):

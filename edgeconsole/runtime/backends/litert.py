@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeconsole.bundle import Manifest
+from edgeconsole.engines import Engine, install_hint
 from edgeconsole.errors import BackendError
 from edgeconsole.protocol.tensors import Array, TensorSpec
 
@@ -25,7 +26,9 @@ class LiteRtBackend:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise BackendError(f"LiteRT cannot be imported: {error}") from error
+            raise BackendError(
+                f"LiteRT cannot be imported: {error}", hint=install_hint(Engine.LITERT)
+            ) from error
         self._by_row = manifest.is_batched
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import assert_never
 
 from edgeconsole.bundle import Manifest
-from edgeconsole.engines import Engine, Execution, check_engine
+from edgeconsole.engines import Engine, Execution
 from edgeconsole.runtime.backends.base import Backend
 
 
@@ -16,7 +16,6 @@ def open_engine(execution: Execution, path: Path, manifest: Manifest, *, threads
     `execution` need not be the manifest's own. Raises `BackendError` if the engine is missing or
     refuses.
     """
-    check_engine(execution, path.name)
     match execution.engine:
         case Engine.ONNXRUNTIME:
             from edgeconsole.runtime.backends.onnx import OnnxBackend

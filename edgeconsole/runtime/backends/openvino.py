@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgeconsole.bundle import Manifest
-from edgeconsole.engines import Precision
+from edgeconsole.engines import Engine, Precision, install_hint
 from edgeconsole.errors import BackendError
 from edgeconsole.protocol.tensors import Array
 
@@ -41,7 +41,7 @@ class OpenVinoBackend:
         try:
             model = openvino.Core().compile_model(str(path), "CPU", options)
             computes_in = model.get_property("INFERENCE_PRECISION_HINT").to_string()
-        # OpenVINO's exceptions share no base below RuntimeError with what its parsers raise.
+        # What OpenVINO and its parsers raise shares no base below Exception.
         except Exception as error:
             raise BackendError(f"OpenVINO cannot load {path.name}: {_first_line(error)}") from error
         if computes_in != _TYPES[precision]:
@@ -96,7 +96,9 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise BackendError(f"OpenVINO cannot be imported: {error}") from error
+        raise BackendError(
+            f"OpenVINO cannot be imported: {error}", hint=install_hint(Engine.OPENVINO)
+        ) from error
     finally:
         for name, module in hidden.items():
             if module is None:

@@ -45,13 +45,13 @@ class TfliteConverter:
 
 
 def _convert(bundle: Bundle, out: Path) -> None:
+    manifest = bundle.manifest
+    _check_shapes(manifest)
     import litert_torch
     import torch
 
     from edgeconsole.runtime.optimizer.building import load_program
 
-    manifest = bundle.manifest
-    _check_shapes(manifest)
     golden, _ = bundle.golden()
     sample = {
         spec.name: torch.from_numpy(_one(golden[spec.name], manifest)) for spec in manifest.inputs
