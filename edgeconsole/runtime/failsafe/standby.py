@@ -14,8 +14,8 @@ from edgeconsole.runtime.serving.runner import ModelRunner
 
 WORKER_BYTES: Final = {
     Engine.ONNXRUNTIME: 48 << 20,
-    Engine.OPENVINO: 84 << 20,
-    Engine.LITERT: 40 << 20,
+    Engine.OPENVINO: 96 << 20,
+    Engine.LITERT: 36 << 20,
 }
 """What a worker needs beside its model: the interpreter, the engine, its part of shared memory."""
 _MODEL_FACTOR: Final = 3
