@@ -94,7 +94,8 @@ class ThermalManager:
         self._on_event = on_event
         self._scale = time_scale
         self._clock = clock
-        self._state = ThermalPolicyState()
+        started_s = clock() * time_scale
+        self._state = ThermalPolicyState(since_s=started_s, judged_since_s=started_s)
         self._reading = ThermalReading(reason="not read yet")
         self._order: ThermalOrder | None = None
         self._counts: deque[tuple[float, int]] = deque(maxlen=_RATE_TICKS + 1)

@@ -12,18 +12,26 @@ import numpy.typing as npt
 from edgeconsole.bundle import Bundle
 from edgeconsole.bundle.metrics import METRICS
 from edgeconsole.bundle.tensorfile import decode_tensors
-from edgeconsole.errors import BundleError
+from edgeconsole.errors import BackendError, BundleError
 from edgeconsole.protocol.optimization import AGREEMENT
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.children import Child
 from edgeconsole.runtime.optimizer.figures import DropUnit
 from edgeconsole.runtime.optimizer.ledger import Judgement
-from edgeconsole.runtime.optimizer.stats import PairedDrop, Scored, agreement_rows, paired_drop
+from edgeconsole.runtime.optimizer.stats import (
+    PairedDrop,
+    Scored,
+    agreement_rows,
+    closeness,
+    paired_drop,
+)
 from edgeconsole.runtime.optimizer.words import Answer, DataSet
 
 MOST_ROWS: Final = 10_000
 _TIMEOUT_S: Final = 600.0
 _DIGITS: Final = 6
+_LEAST_CLOSE: Final = 0.9
+"""Of outputs that labels say nothing of, such as a state that the next call gets back."""
 
 
 class _Agreement:
@@ -95,16 +103,34 @@ class Jury:
             return None
 
     def judge(self, outputs: Mapping[str, Array]) -> Judgement:
-        """Compare a variant's answers with the original's; raises `BundleError` if they do not fit."""
+        """Compare a variant's answers with the original's.
+
+        Raises:
+            BundleError: they do not fit the labels.
+            BackendError: an output that labels do not judge is far from the original's.
+        """
         agrees = agreement_rows(self._original, outputs)
         share = float(agrees.mean())
         if self._labels is None or self._scored is None:
             found = self._compared(_Agreement(np.ones_like(agrees)), _Agreement(agrees))
             return _judgement(None, found, share)
+        self._check_unjudged(outputs)
         metric = METRICS[self.metric]
         scored = metric.prepare(outputs, self._labels[: self.rows])
         found = self._compared(self._scored, scored, higher_is_better=metric.higher_is_better)
         return _judgement(found.variant, found, share)
+
+    def _check_unjudged(self, outputs: Mapping[str, Array]) -> None:
+        """Raise `BackendError` if an output beside the first is far off: errors in a state add up."""
+        for name, ours in list(self._original.items())[1:]:
+            if ours.dtype.kind != "f":
+                continue
+            off = 1.0 - float(closeness(ours, outputs[name]).mean())
+            if off > 1.0 - _LEAST_CLOSE:
+                raise BackendError(
+                    f"output {name!r}, of which the labels say nothing, is {off:.0%} off the "
+                    f"original's, at most {1.0 - _LEAST_CLOSE:.0%} is allowed"
+                )
 
     def _compared(
         self, original: Scored, variant: Scored, *, higher_is_better: bool = True

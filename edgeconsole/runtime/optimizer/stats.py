@@ -191,7 +191,7 @@ def _shares(
             blind = np.isnan(ours).any(axis=-1) | np.isnan(theirs).any(axis=-1)
             yield _by_row((ours.argmax(axis=-1) == theirs.argmax(axis=-1)) & ~blind)
         else:
-            yield _closeness(ours, theirs)
+            yield closeness(ours, theirs)
 
 
 def _by_row(equal: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -199,7 +199,7 @@ def _by_row(equal: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     return share
 
 
-def _closeness(ours: Array, theirs: Array) -> npt.NDArray[np.float64]:
+def closeness(ours: Array, theirs: Array) -> npt.NDArray[np.float64]:
     """Return 1 − the relative L2 error of each row, 0 to 1; two rows of nothing are close."""
     flat = ours.reshape(len(ours), -1).astype(np.float64)
     # NaN and infinities have no distance; such a row is not close.

@@ -93,6 +93,15 @@ def test_what_is_allowed_reaches_the_hands() -> None:
     assert bench.hands.allowed == ThermalAllowance()
 
 
+def test_a_state_is_as_old_as_the_agent_at_most() -> None:
+    """A device that was up for hours before its agent has been unknown since the agent's start."""
+    bench = Bench(scale=3.0)
+    bench.fields["passive_c"] = None
+    bench.go(4)
+    assert bench.manager.sample().state is ThermalState.UNKNOWN
+    assert bench.manager.sample().held_s == pytest.approx(4.0)
+
+
 def test_each_transition_is_told_once_with_its_conditions() -> None:
     """An event of kind `thermal_changed` has the readings that caused it; a start is none."""
     bench = Bench()

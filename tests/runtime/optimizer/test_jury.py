@@ -1,0 +1,64 @@
+"""How variants are judged where labels say something of one output only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgeconsole.bundle.manifest import Task
+from edgeconsole.bundle.writer import Contents, write_bundle
+from edgeconsole.errors import BackendError
+from edgeconsole.protocol.tensors import Datatype, TensorSpec
+from edgeconsole.runtime.optimizer.jury import Jury
+
+ROWS, CLASSES = 200, 3
+
+
+def jury(folder: Path) -> tuple[Jury, dict[str, np.ndarray]]:
+    """Return a jury for a model whose scores and state are its input, and the original's answers."""
+    names = ("x", "scores", "state")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", CLASSES]) for n in names]
+    nodes = [helper.make_node("Identity", ["x"], [name]) for name in names[1:]]
+    graph = helper.make_graph(nodes, "stateful", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    x = np.random.default_rng(5).normal(size=(ROWS, CLASSES)).astype(np.float32)
+    onnx.checker.check_model(model)
+    bundle = write_bundle(
+        folder,
+        Contents(
+            onnx=model.SerializeToString(),
+            golden_inputs={"x": x[:2]},
+            golden_outputs={"scores": x[:2], "state": x[:2]},
+            evaluation=({"x": x}, x.argmax(axis=1)),
+        ),
+        model="stateful",
+        version="1",
+        variant="fp32",
+        task=Task.CLASSIFICATION,
+        metric="accuracy",
+        inputs=(TensorSpec("x", Datatype.FP32, (-1, CLASSES)),),
+        outputs=tuple(TensorSpec(n, Datatype.FP32, (-1, CLASSES)) for n in names[1:]),
+    )
+    made = Jury(bundle, seed=1)
+    answers = {"scores": x, "state": x.copy()}
+    made.take_original(answers)
+    return made, answers
+
+
+def test_a_state_that_is_far_off_fails_however_right_the_scores_are(tmp_path: Path) -> None:
+    """What the next call gets back is wrong from then on: no accuracy of single calls shows it."""
+    made, answers = jury(tmp_path / "stateful")
+    off = {**answers, "state": answers["state"] * 0.6}
+    with pytest.raises(BackendError, match=r"output 'state'.* is 40% off"):
+        made.judge(off)
+
+
+def test_a_state_that_is_a_little_off_passes(tmp_path: Path) -> None:
+    """Rounding moves every output; the labels decide then."""
+    made, answers = jury(tmp_path / "stateful")
+    judged = made.judge({**answers, "state": answers["state"] * 0.95})
+    assert (judged.metric_value, judged.drop) == (1.0, 0.0)
