@@ -9,7 +9,7 @@ import asyncio
 import platform
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, Literal
 
@@ -17,12 +17,10 @@ import msgspec
 import psutil
 
 from edgeconsole import __version__
-from edgeconsole.bundle import Bundle
 from edgeconsole.engines import installed_engines
 from edgeconsole.errors import ErrorCode, RequestError
 from edgeconsole.protocol.control import (
     PROTOCOL_VERSION,
-    ActivateModel,
     CancelJob,
     Explain,
     ExplainReply,
@@ -32,15 +30,10 @@ from edgeconsole.protocol.control import (
     Optimize,
     OptimizeReply,
     Release,
-    RemoveModel,
-    RollBackModel,
-    StoredModel,
 )
 from edgeconsole.protocol.telemetry import (
-    MODEL_ACTIVATED,
     DeviceSample,
     Severity,
-    activated_text,
 )
 from edgeconsole.runtime.auth import load_or_create_token
 from edgeconsole.runtime.config import AgentSettings
@@ -55,8 +48,8 @@ from edgeconsole.runtime.http import make_http_server
 from edgeconsole.runtime.jobs.permission import check_order
 from edgeconsole.runtime.jobs.records import JobRecords
 from edgeconsole.runtime.jobs.service import OPTIMIZER, JobService
-from edgeconsole.runtime.models import needs
 from edgeconsole.runtime.models.boot import ModelBoot
+from edgeconsole.runtime.models.changes import DRAIN_S, ModelChanges
 from edgeconsole.runtime.models.store import ModelStore
 from edgeconsole.runtime.offline.manager import OfflineCapabilityManager
 from edgeconsole.runtime.outcomes import CommandLog
@@ -67,8 +60,6 @@ from edgeconsole.runtime.telemetry import EdgeTelemetryCollector
 from edgeconsole.runtime.thermal_hands import AgentHands, heat_of
 from edgeconsole.specs import AgentState, ComputeUnits, EdgeDeviceSpec
 
-DRAIN_S: Final = 5.0
-"""How long accepted requests may take when a model is unloaded or the agent stops."""
 _TICK_S: Final = 1.0
 
 
@@ -109,6 +100,15 @@ class EdgeIntelligentAgent:
             program=optimizer,
         )
         self.commands = CommandLog(settings.state_dir)
+        self.models = ModelChanges(
+            settings,
+            store=lambda: self.store,
+            engine=self.engine,
+            failsafe=self.failsafe,
+            jobs=self.jobs,
+            commands=self.commands,
+            telemetry=self.telemetry,
+        )
         self.thermal = self._make_thermal()
         self.failsafe.heed(partial(heat_of, self.thermal))
         self._store: ModelStore | None = None
@@ -121,9 +121,7 @@ class EdgeIntelligentAgent:
         self._sample_seq = 0
         self._loading = True
         self._stopping = False
-        self._not_served: dict[str, str] = {}
         self._last_state = AgentState.INITIALIZING
-        self._changing = asyncio.Lock()
 
     def _make_thermal(self) -> ThermalManager:
         """Make the thermal policy: fed by the sensors, or by a simulated device."""
@@ -248,8 +246,8 @@ class EdgeIntelligentAgent:
         if held is not None:
             how = "draining" if busy else "drained"
             return AgentState.MAINTENANCE, f"{held.actor}: {held.reason} ({how})"
-        if self._not_served:
-            name, reason = next(iter(self._not_served.items()))
+        if self.models.not_served:
+            name, reason = next(iter(self.models.not_served.items()))
             return AgentState.ERROR, f"{name}: {reason}"
         failed = self.engine.failed()
         if failed:
@@ -286,152 +284,6 @@ class EdgeIntelligentAgent:
         )
 
     # What consoles may ask for.
-
-    async def models(self) -> tuple[StoredModel, ...]:
-        """Return all models in the store."""
-        bundles = await asyncio.to_thread(self.store.bundles)
-        loaded, needed = self.engine.loaded(), await self._needed()
-        return tuple(
-            StoredModel(
-                model=bundle.manifest.model,
-                version=bundle.manifest.version,
-                variant=bundle.manifest.variant,
-                digest=bundle.digest,
-                task=bundle.manifest.task.value,
-                size_bytes=sum(file.size for file in bundle.manifest.files),
-                loaded=bundle.digest in loaded,
-                active=self.engine.is_active(bundle.digest),
-                needed=needed(bundle.digest),
-            )
-            for bundle in bundles
-        )
-
-    async def load(self, model: str, version: str = "", variant: str = "") -> str:
-        """Load a stored model; returns a sentence. Raises `RequestError` or `BackendError`."""
-        async with self._changing:
-            bundle = await self._find(model, version, variant)
-            await self.engine.load(bundle)
-            return f"{bundle.manifest.key} is loaded"
-
-    async def activate(self, command: ActivateModel) -> str:
-        """Let a stored model answer to its name; the one before it drains and ends.
-
-        Returns a sentence. Raises `RequestError`, `BackendError` or `StoreError`, and then the one
-        before goes on.
-        """
-        return await self.commands.once(command.command_id, partial(self._activate_as, command))
-
-    async def _activate_as(self, command: ActivateModel) -> str:
-        async with self._changing:
-            if command.digest:
-                bundle = await asyncio.to_thread(self.store.get, command.digest)
-                if bundle is None or bundle.manifest.model != command.model:
-                    raise RequestError(
-                        ErrorCode.UNKNOWN_MODEL,
-                        f"the store has no {command.model!r} with digest {command.digest[:12]}…",
-                    )
-            else:
-                bundle = await self._find(command.model, command.version, command.variant)
-            if not self.engine.is_active(bundle.digest):
-                self._check_expected(command.model, command.expected)
-            return await self._activate(bundle)
-
-    async def roll_back(self, command: RollBackModel) -> str:
-        """Let the bundle that answered before answer again; returns a sentence, raises as `activate`."""
-        return await self.commands.once(command.command_id, partial(self._roll_back, command))
-
-    async def _roll_back(self, command: RollBackModel) -> str:
-        model = command.model
-        async with self._changing:
-            self._check_expected(model, command.expected)
-            recorded = (await asyncio.to_thread(self.store.active)).get(model)
-            previous = recorded.previous if recorded else None
-            bundle = await asyncio.to_thread(self.store.get, previous) if previous else None
-            if bundle is None:
-                raise RequestError(
-                    ErrorCode.CONFLICT, f"there is no earlier {model!r} to go back to"
-                )
-            return await self._activate(bundle)
-
-    def _check_expected(self, model: str, expected: str) -> None:
-        """Refuse what was decided while another bundle answered; raises `RequestError`."""
-        active = self.engine.active_runner(model)
-        if expected and (active is None or active.bundle.digest != expected):
-            by_now = "nothing" if active is None else active.manifest.key
-            raise RequestError(
-                ErrorCode.CONFLICT,
-                f"{by_now} answers to {model!r} by now, not what answered when this was ordered",
-                hint="look again, then order it again if it is still meant",
-            )
-
-    async def _activate(self, bundle: Bundle) -> str:
-        model = bundle.manifest.model
-        await self.engine.load(bundle)
-        await asyncio.to_thread(self.store.set_active, model, bundle.digest)
-        before = self.engine.active_digest(model)
-        self.engine.activate(bundle.digest)
-        self.failsafe.expect(model)
-        self._not_served.pop(model, None)
-        told = activated_text(bundle.manifest.key, model)
-        self.telemetry.record(Severity.INFO, MODEL_ACTIVATED, told)
-        if before is not None and before != bundle.digest:
-            await self.engine.unload(before, drain_s=DRAIN_S)
-        return f"{bundle.manifest.key} is active"
-
-    async def unload(self, model: str, version: str = "", variant: str = "") -> str:
-        """Drain and end a model's workers; returns a sentence. Raises `RequestError`."""
-        async with self._changing:
-            found = [
-                runner
-                for runner in self.engine.loaded().values()
-                if runner.manifest.model == model
-                and version in ("", runner.manifest.version)
-                and variant in ("", runner.manifest.variant)
-            ]
-            if not found:
-                raise RequestError(ErrorCode.UNKNOWN_MODEL, f"{model!r} is not loaded")
-            if any(self.engine.is_active(runner.bundle.digest) for runner in found):
-                # It goes because somebody wants it to: nothing answers in its place.
-                self.failsafe.forget(model)
-            for runner in found:
-                await self.engine.unload(runner.bundle.digest, drain_s=DRAIN_S)
-                self.telemetry.record(
-                    Severity.INFO, "model_unloaded", f"{runner.manifest.key} was unloaded"
-                )
-            if not any(spec.model_id == model for spec in self.config.model_specs):
-                # What device.toml does not name comes back at the next start only while it is active.
-                await asyncio.to_thread(self.store.forget_active, model)
-            return f"unloaded {', '.join(runner.manifest.key for runner in found)}"
-
-    async def remove(self, command: RemoveModel) -> str:
-        """Remove a stored bundle that nothing needs; returns a sentence.
-
-        Raises `RequestError` for one that is needed or not there, `StoreError` if the disk refuses.
-        """
-        return await self.commands.once(command.command_id, partial(self._remove, command.digest))
-
-    async def _remove(self, digest: str) -> str:
-        async with self._changing:
-            bundle = await asyncio.to_thread(self.store.get, digest)
-            if bundle is None:
-                raise RequestError(
-                    ErrorCode.UNKNOWN_MODEL,
-                    f"the store has no bundle with digest {digest[:12]}…",
-                    hint="list_models says what it has",
-                )
-            key, reason = bundle.manifest.key, (await self._needed())(digest)
-            if reason:
-                raise RequestError(ErrorCode.CONFLICT, f"{key} stays: {reason}")
-            freed = await asyncio.to_thread(self.store.remove, digest)
-        message = f"{key} is removed, {freed / 1024:,.0f} KiB are free again"
-        self.telemetry.record(Severity.INFO, "bundle_removed", message)
-        return message
-
-    async def _needed(self) -> Callable[[str], str]:
-        """Return what says why a bundle must stay; empty: it need not."""
-        store, loaded, working = self.store, self.engine.loaded(), self.jobs.working()
-        look = partial(needs.look, store, self.settings, loaded=loaded.keys(), working=working)
-        return await asyncio.to_thread(look)
 
     async def cancel_job(self, command: CancelJob) -> str:
         """End a job; returns a sentence. Raises `RequestError`."""
@@ -487,17 +339,6 @@ class EdgeIntelligentAgent:
         check_order(self.config, bundle.manifest, command.level)
         return await self.jobs.order(command, bundle)
 
-    async def _find(self, model: str, version: str, variant: str) -> Bundle:
-        bundle = await asyncio.to_thread(self.store.find, model, version, variant)
-        if bundle is None:
-            wanted = "/".join(part for part in (model, version, variant) if part)
-            raise RequestError(
-                ErrorCode.UNKNOWN_MODEL,
-                f"the store has no {wanted!r}",
-                hint="list_models says what it has",
-            )
-        return bundle
-
     @property
     def store(self) -> ModelStore:
         """Return the model store; raises `RequestError` while the agent opens it."""
@@ -509,12 +350,12 @@ class EdgeIntelligentAgent:
 
     async def _load_configured(self) -> None:
         boot = ModelBoot(self.settings, self.store, self.engine, self.failsafe, self.telemetry)
-        async with self._changing:
+        async with self.models.changing:
             await boot.load_models()
-            self._not_served = boot.not_served
+            self.models.not_served = boot.not_served
         self._loading = False
         self._note_state()
-        async with self._changing:
+        async with self.models.changing:
             await boot.load_fallbacks()
         self.jobs.begin()
 

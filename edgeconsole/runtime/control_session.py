@@ -153,7 +153,7 @@ class ControlSession:
                 await self._unsubscribe()
                 return Done(command.id)
             case ListModels():
-                return ModelsReply(command.id, await agent.models())
+                return ModelsReply(command.id, await agent.models.listed())
             case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel() | RemoveModel():
                 return Done(command.id, await self._change(command))
             case Force() | Release() | ForceThermal() | Explain():
@@ -166,18 +166,18 @@ class ControlSession:
     async def _change(
         self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel
     ) -> str:
-        agent = self._agent
+        models = self._agent.models
         match command:
             case LoadModel():
-                return await agent.load(command.model, command.version, command.variant)
+                return await models.load(command.model, command.version, command.variant)
             case ActivateModel():
-                return await agent.activate(command)
+                return await models.activate(command)
             case RollBackModel():
-                return await agent.roll_back(command)
+                return await models.roll_back(command)
             case UnloadModel():
-                return await agent.unload(command.model, command.version, command.variant)
+                return await models.unload(command.model, command.version, command.variant)
             case RemoveModel():
-                return await agent.remove(command)
+                return await models.remove(command)
 
     async def _order(self, command: Force | Release | ForceThermal | Explain) -> Reply:
         match command:

@@ -116,7 +116,7 @@ async def repository_index(agent: EdgeIntelligentAgent, body: bytes) -> list[Ind
         raise RequestError(
             ErrorCode.MALFORMED, f"the request is not a valid index request: {error}"
         ) from error
-    stored = await agent.models()
+    stored = await agent.models.listed()
     loaded = agent.engine.loaded()
     entries: dict[tuple[str, str], IndexEntry] = {}
     for model in stored:
