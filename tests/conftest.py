@@ -79,14 +79,26 @@ class AgentProcess:
         return (self.home / "agent.log").read_text()
 
     def worker_pids(self) -> list[int]:
-        """Return the pids of its worker processes, oldest first."""
+        """Return the pids of its worker processes, oldest first.
+
+        A child counts once it runs the worker's program: one stopped before it does would hold
+        the agent inside the start itself, which waits for the program to begin.
+        """
         children = psutil.Process(self.process.pid).children()
-        return [child.pid for child in sorted(children, key=lambda each: each.create_time())]
+        workers = [child for child in children if _is_worker(child)]
+        return [child.pid for child in sorted(workers, key=lambda each: each.create_time())]
 
     def stop(self) -> int:
         """End it in order; returns its exit code."""
         self.process.terminate()
         return self.process.wait(15)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "edgeconsole.runtime.serving.worker" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 class AgentFactory:
