@@ -29,4 +29,4 @@ class Explanation(msgspec.Struct, frozen=True):
     thermal: ThermalConditions | None = None
     """What its latest decision looked at."""
     thermal_transitions: tuple[ThermalTransition, ...] = ()
-    """Newest first; the device alone knows them."""
+    """Newest first."""

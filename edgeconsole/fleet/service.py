@@ -163,7 +163,10 @@ class FleetService:
         if view is None or view.sample is None:
             return found
         ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
-        return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
+        heard = view.sample
+        return msgspec.structs.replace(
+            found, routes=heard.routes, heat=heard.thermal, ahead_s=ahead_s
+        )
 
     async def _refill(self, device_id: str) -> None:
         """Draw a device's last minutes anew: something that was missing is in the history now."""
