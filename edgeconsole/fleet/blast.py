@@ -98,7 +98,7 @@ def lacks(kind: OrderKind, model: str, sample: DeviceSample | None) -> list[str]
     Where a thermal state is to be forced, whether it has a thermal policy at all.
     """
     if kind in THERMAL_KINDS and sample is not None and sample.thermal is None:
-        return ["thermal policy: the agent is from before it"]
+        return ["thermal policy (the agent is older)"]
     forces = kind.forces
     wanted = None if forces is None else _NEEDS.get(forces)
     if wanted is None or sample is None:

@@ -210,9 +210,7 @@ async def test_a_thermal_refusal_and_plan(
     """A plan orders nothing and says who has no policy; a refusal has its exit code and its words."""
     assert await agent.run("thermal", "a", "b", "--state", "hot", "--plan") == 3
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == (
-        "a would be sent: it has none for thermal policy: the agent is from before it"
-    )
+    assert printed[0] == ("a would be sent: it has none for thermal policy (the agent is older)")
     assert printed[1].startswith("b would wait: ")
     assert not (tmp_path / "h.db").exists()
     agent.refuses = True
