@@ -217,7 +217,7 @@ class ThermalManager:
         if before.cause == "" and state.state.depth == before.state.depth:
             return
         moved = state.state is not before.state
-        order = self._order if state.cause == "operator" and not decision.ignored else None
+        order = self._order if state.state is not state.judged else None
         transition = ThermalTransition(
             before=before.state,
             after=state.state,
