@@ -18,13 +18,16 @@ from edgeconsole.fleet.orders import (
     MOST_REASON,
     NO_REASON,
     QUEUE_S,
+    THERMAL_KINDS,
     Intent,
+    OrderKind,
     line_of,
     parse_hold,
 )
 from edgeconsole.tui import confirm_lines
 from edgeconsole.tui import format as fmt
-from edgeconsole.tui.order_words import OrderRequest
+from edgeconsole.tui.command_error import CommandError
+from edgeconsole.tui.order_words import STATES, OrderRequest, thermal_kind
 from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.painted import Lines
@@ -39,20 +42,27 @@ class ConfirmScreen(Dialog):
         super().__init__(state, title, leave="Cancel", yes="gives the order")
         self.request = request
         self._complained_of: list[str] = []
-        self._blast = self._look()
+        self._blast = self._look(request.kind)
 
-    def _look(self) -> Blast:
+    def _look(self, kind: OrderKind) -> Blast:
         """Judge the order by what is known now, also while the view is paused."""
         store = self.state.store
         found = [store.device(name) for name in self.request.devices]
         targets = [view for view in found if view is not None]
-        return blast(self.request.kind, self.request.model, targets, store.devices())
+        return blast(kind, self.request.model, targets, store.devices())
+
+    @property
+    def _asks_state(self) -> bool:
+        """Whether the thermal state is one of the fields."""
+        return self.request.kind in THERMAL_KINDS and self.request.kind.lasts
 
     def fields(self) -> ComposeResult:
-        """Make the reason, the time limit and the number, where they are needed."""
+        """Make state, reason, time limit and number, where they are needed."""
         request = self.request
+        if self._asks_state:
+            yield from self._field("state", request.kind.value.split()[1])
         yield from self._field("reason", request.reason)
-        if request.kind.forces is not None:
+        if request.kind.lasts:
             yield from self._field("for", duration_text(request.hold_s or DEFAULT_HOLD_S))
         if self._blast.effort is Effort.NUMBER:
             yield from self._field("number", "")
@@ -71,8 +81,9 @@ class ConfirmScreen(Dialog):
     def draw(self) -> None:
         """Show the order as it stands now."""
         width = self.text_width
-        seen = self._look()
-        hold_s = self._hold_s()
+        kind = self._kind_now()
+        seen = self._look(kind)
+        hold_s = self._hold_s() if kind.lasts else None
         queue_s = QUEUE_S if hold_s is None else min(QUEUE_S, hold_s)
         what = confirm_lines.what(
             seen,
@@ -82,18 +93,22 @@ class ConfirmScreen(Dialog):
             glyphs=self.state.glyphs,
             hidden=self._hidden(),
         )
+        if self._asks_state:
+            states = f"States: {', '.join(STATES[:-1])}; {STATES[-1]} ends what is forced."
+            what.append(((states, "muted"),))
         self.query_one("#confirm-what", Lines).show([*what, ()])
         needs_reason = self._blast.effort is not Effort.KEY
         labels = {
+            "state": "state",
             "reason": "reason" if needs_reason else "reason, if any",
-            "for": f"for, {self._until(hold_s)}",
+            "for": f"for, {self._until(hold_s)}" if kind.lasts else "for, as it ends: no time",
             "number": f"type {len(self._blast.devices)} to confirm",
         }
         for name, label in labels.items():
             for found in self.query(f"#label-{name}").results(Lines):
                 found.show([((label, "muted"),)])
         line = line_of(
-            self.request.kind,
+            kind,
             list(self.request.devices),
             model=self.request.model,
             hold_s=hold_s,
@@ -135,6 +150,13 @@ class ConfirmScreen(Dialog):
     def _texts(self) -> list[str]:
         return [field.value for field in self.query(PromptInput)]
 
+    def _kind_now(self) -> OrderKind:
+        """Return what would be ordered; what was asked for, where the field does not say a state."""
+        try:
+            return thermal_kind(self._text("state")) if self._asks_state else self.request.kind
+        except CommandError:
+            return self.request.kind
+
     def _hold_s(self) -> float | None:
         """Return the time limit; `None` where it is not one, or none is needed."""
         try:
@@ -145,8 +167,13 @@ class ConfirmScreen(Dialog):
     def give(self) -> Given | None:
         """Return the order; what is missing is said, and its field gets the keyboard."""
         name, wrong = confirm_lines.missing(self._blast, self._text("reason"), self._text("number"))
-        hold_s: float | None = None
-        if not wrong and self.request.kind.forces is not None:
+        kind, hold_s = self._kind_now(), None
+        if not wrong and self._asks_state:
+            try:
+                kind = thermal_kind(self._text("state"))
+            except CommandError as error:
+                name, wrong = "state", str(error)
+        if not wrong and kind.lasts:
             try:
                 hold_s = parse_hold(self._text("for"))
             except ConfigError as error:
@@ -157,7 +184,7 @@ class ConfirmScreen(Dialog):
             return None
         intent = Intent(
             command_id=uuid4().hex,
-            kind=self.request.kind,
+            kind=kind,
             actor=actor(),
             model=self.request.model,
             reason=self._text("reason") or NO_REASON,
