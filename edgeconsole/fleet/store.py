@@ -104,6 +104,13 @@ class DeviceView(msgspec.Struct, frozen=True, gc=False):
     orders: tuple[Standing, ...] = ()
     """What was ordered and has not arrived yet, oldest first."""
 
+    def answering(self, model: str) -> ModelSample | None:
+        """Return what answers to a model's name; `None`: nothing does, or nobody has heard."""
+        for each in self.sample.models if self.sample is not None else ():
+            if each.active and each.model == model:
+                return each
+        return None
+
 
 @dataclass(slots=True)
 class _Entry:

@@ -6,16 +6,13 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 from textual.app import ComposeResult
-from textual.containers import Horizontal
-from textual.widgets import Input
 
 from edgeconsole.durations import duration_text
 from edgeconsole.errors import ConfigError
 from edgeconsole.fleet.actor import actor
-from edgeconsole.fleet.blast import Blast, Effort, blast
+from edgeconsole.fleet.blast import Blast, blast
 from edgeconsole.fleet.orders import (
     DEFAULT_HOLD_S,
-    MOST_REASON,
     NO_REASON,
     QUEUE_S,
     Intent,
@@ -25,53 +22,36 @@ from edgeconsole.fleet.orders import (
 from edgeconsole.tui import confirm_lines
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.order_words import OrderRequest
-from edgeconsole.tui.screens.dialog import Dialog, Given
+from edgeconsole.tui.screens.dialog import Given
+from edgeconsole.tui.screens.reasoned import ReasonedDialog
 from edgeconsole.tui.state import ConsoleState
 from edgeconsole.tui.widgets.painted import Lines
-from edgeconsole.tui.widgets.prompt import PromptInput
 
 
-class ConfirmScreen(Dialog):
+class ConfirmScreen(ReasonedDialog):
     """Asks whether an order is meant."""
 
     def __init__(self, state: ConsoleState, request: OrderRequest) -> None:
-        title = confirm_lines.TITLES[request.kind]
-        super().__init__(state, title, leave="Cancel", yes="gives the order")
+        super().__init__(
+            state,
+            confirm_lines.TITLES[request.kind],
+            yes="gives the order",
+            reach=_look(state, request),
+            reason=request.reason,
+        )
         self.request = request
-        self._complained_of: list[str] = []
-        self._blast = self._look()
 
-    def _look(self) -> Blast:
-        """Judge the order by what is known now, also while the view is paused."""
-        store = self.state.store
-        found = [store.device(name) for name in self.request.devices]
-        targets = [view for view in found if view is not None]
-        return blast(self.request.kind, self.request.model, targets, store.devices())
-
-    def fields(self) -> ComposeResult:
-        """Make the reason, the time limit and the number, where they are needed."""
-        request = self.request
-        yield from self._field("reason", request.reason)
-        if request.kind.forces is not None:
-            yield from self._field("for", duration_text(request.hold_s or DEFAULT_HOLD_S))
-        if self._blast.effort is Effort.NUMBER:
-            yield from self._field("number", "")
-
-    def _field(self, name: str, text: str) -> ComposeResult:
-        with Horizontal(classes="field"):
-            yield Lines(self.state.glyphs, id=f"label-{name}")
-            field = PromptInput(
-                text, compact=True, select_on_focus=False, id=name, max_length=MOST_REASON
-            )
-            field.cursor_blink = False
-            yield field
+    def more_fields(self) -> ComposeResult:
+        """Make the time limit where something is forced."""
+        if self.request.kind.forces is not None:
+            yield from self.field("for", duration_text(self.request.hold_s or DEFAULT_HOLD_S))
 
     # What it shows.
 
     def draw(self) -> None:
         """Show the order as it stands now."""
         width = self.text_width
-        seen = self._look()
+        seen = _look(self.state, self.request)
         hold_s = self._hold_s()
         queue_s = QUEUE_S if hold_s is None else min(QUEUE_S, hold_s)
         what = confirm_lines.what(
@@ -83,21 +63,13 @@ class ConfirmScreen(Dialog):
             hidden=self._hidden(),
         )
         self.query_one("#confirm-what", Lines).show([*what, ()])
-        needs_reason = self._blast.effort is not Effort.KEY
-        labels = {
-            "reason": "reason" if needs_reason else "reason, if any",
-            "for": f"for, {self._until(hold_s)}",
-            "number": f"type {len(self._blast.devices)} to confirm",
-        }
-        for name, label in labels.items():
-            for found in self.query(f"#label-{name}").results(Lines):
-                found.show([((label, "muted"),)])
+        self.name_fields(**{"for": f"for, {self._until(hold_s)}"})
         line = line_of(
             self.request.kind,
             list(self.request.devices),
             model=self.request.model,
             hold_s=hold_s,
-            reason=self._text("reason"),
+            reason=self.text_of("reason"),
         )
         self.query_one("#confirm-form", Lines).show([(), *confirm_lines.form(line, width)])
 
@@ -114,52 +86,39 @@ class ConfirmScreen(Dialog):
         now_unix_s = self.state.wall_clock().timestamp()
         return f"until {fmt.time_of_day(now_unix_s + hold_s, self.state.wall_clock())}"
 
-    def say(self, text: str) -> None:
-        """Say what is wrong, until the fields change."""
-        self._complained_of = self._texts()
-        super().say(text)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Let the written form follow what is typed."""
-        event.stop()
-        if self._texts() != self._complained_of:
-            self.say("")
-        self.redraw()
-
     # What is typed into it.
-
-    def _text(self, name: str) -> str:
-        fields = self.query(f"#{name}").results(PromptInput)
-        return next((field.value.strip() for field in fields), "")
-
-    def _texts(self) -> list[str]:
-        return [field.value for field in self.query(PromptInput)]
 
     def _hold_s(self) -> float | None:
         """Return the time limit; `None` where it is not one, or none is needed."""
         try:
-            return parse_hold(self._text("for"))
+            return parse_hold(self.text_of("for"))
         except ConfigError:
             return None
 
     def give(self) -> Given | None:
         """Return the order; what is missing is said, and its field gets the keyboard."""
-        name, wrong = confirm_lines.missing(self._blast, self._text("reason"), self._text("number"))
+        name, wrong = self.missing()
         hold_s: float | None = None
         if not wrong and self.request.kind.forces is not None:
             try:
-                hold_s = parse_hold(self._text("for"))
+                hold_s = parse_hold(self.text_of("for"))
             except ConfigError as error:
                 name, wrong = "for", str(error)
         if wrong:
-            self.set_focus(self.query_one(f"#{name}"))
-            self.say(wrong)
+            self.refuse(name, wrong)
             return None
         intent = Intent(
             command_id=uuid4().hex,
             kind=self.request.kind,
             actor=actor(),
             model=self.request.model,
-            reason=self._text("reason") or NO_REASON,
+            reason=self.text_of("reason") or NO_REASON,
         )
-        return replace(intent, hold_s=hold_s), self._blast.devices
+        return replace(intent, hold_s=hold_s), self.reach.devices
+
+
+def _look(state: ConsoleState, request: OrderRequest) -> Blast:
+    """Judge the order by what is known now, also while the view is paused."""
+    found = [state.store.device(name) for name in request.devices]
+    targets = [view for view in found if view is not None]
+    return blast(request.kind, request.model, targets, state.store.devices())
