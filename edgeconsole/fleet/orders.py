@@ -49,6 +49,9 @@ class OrderKind(StrEnum):
     CANCEL_JOB = "jobs cancel"
     ACTIVATE = "activate"
     ROLL_BACK = "rollback"
+    LOAD = "load"
+    UNLOAD = "unload"
+    STORE = "deploy --no-activate"
     REMOVE = "models remove"
 
     @property
