@@ -12,6 +12,7 @@ SCHEMA_VERSION: Final = 3
 """2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices, orders with a task."""
 _ADDED: Final = (
     ("sample", "degraded_total", "INTEGER NOT NULL DEFAULT 0"),
+    ("sample", "rss_bytes", "INTEGER"),
     ("device_order", "task", "TEXT NOT NULL DEFAULT ''"),
 )
 """Columns that tables of earlier versions lack."""
@@ -59,6 +60,7 @@ CREATE TABLE IF NOT EXISTS sample (
     cpu_percent REAL,
     memory_percent REAL,
     degraded_total INTEGER NOT NULL DEFAULT 0,
+    rss_bytes INTEGER,
     PRIMARY KEY (device_id, time_unix_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
