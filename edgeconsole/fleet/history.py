@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -24,7 +25,7 @@ from edgeconsole.fleet.database import BUSY_S, make
 from edgeconsole.fleet.minutes import Closed, OpenMinutes
 from edgeconsole.fleet.store import Point
 from edgeconsole.protocol.failsafe import Transition
-from edgeconsole.protocol.figures import figures_of
+from edgeconsole.protocol.figures import figures_of, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
 from edgeconsole.protocol.thermal import ThermalTransition
 from edgeconsole.specs import RetentionConfig
@@ -93,8 +94,9 @@ class History:
     def add_sample(self, device_id: str, sample: DeviceSample) -> None:
         """Queue a sample for writing."""
         self.dropped += len(self._samples) == MAX_WAITING
-        figures = figures_of(sample)
-        self._samples.append(rows.sample_row(device_id, sample.boot_id, figures))
+        figures, model = figures_of(sample), representative(sample)
+        rss_bytes = None if model is None else model.rss_bytes
+        self._samples.append(rows.sample_row(device_id, sample.boot_id, figures, rss_bytes))
         closed = self._minutes.add(device_id, sample.boot_id, figures)
         if closed is not None:
             self._closed.append(closed)
@@ -207,13 +209,17 @@ class History:
         """Return a device's chart points of the last `seconds`, on the monotonic clock `now_s`."""
         query = (
             "SELECT time_unix_s, p50_ms, p95_ms, p99_ms, temp_c, power_w, cpu_percent, "
-            "memory_percent, rate_per_s FROM sample "
+            "memory_percent, rate_per_s, coalesce(model || '/' || version || '/' || variant, ''), "
+            "rss_bytes FROM sample "
             "WHERE device_id = ? AND time_unix_s BETWEEN ? AND ? ORDER BY time_unix_s"
         )
         window = (device_id, now_unix_s - seconds, now_unix_s)
         async with self._open_database().execute(query, window) as cursor:
             found: Iterable[sqlite3.Row] = await cursor.fetchall()
-        return [Point(now_s - (now_unix_s - row[0]), *row[1:]) for row in found]
+        ahead_s = now_s - now_unix_s
+        # A fleet has hundreds of thousands of points and a handful of names.
+        told = [(*row[1:9], sys.intern(row[9]), row[10]) for row in found]
+        return [Point(row[0] + ahead_s, *rest) for row, rest in zip(found, told, strict=True)]
 
     async def recent_events(self, device_id: str, limit: int) -> list[DeviceEvent]:
         """Return a device's latest events, oldest first."""

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
-from edgeconsole.fleet.tasks import REPLY_S, OptimizeTask, Sender, Task, TaskCommand
+from edgeconsole.fleet.tasks import REPLY_S, ActivateTask, OptimizeTask, Sender, Task, TaskCommand
 from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
 from edgeconsole.protocol.control import Force, ForceThermal, Release
 from edgeconsole.protocol.failsafe import OverrideKind
@@ -55,6 +55,9 @@ class OrderKind(StrEnum):
     CANCEL_JOB = "jobs cancel"
     ACTIVATE = "activate"
     ROLL_BACK = "rollback"
+    LOAD = "load"
+    UNLOAD = "unload"
+    STORE = "deploy --no-activate"
     REMOVE = "models remove"
 
     @property
@@ -202,6 +205,8 @@ class Intent(msgspec.Struct, frozen=True):
     hold_s: float | None = DEFAULT_HOLD_S
     queue_s: float = QUEUE_S
     task: Task | None = None
+    expected: dict[str, str] = {}
+    """By device, the digest of what was seen to answer where something is activated."""
 
     @classmethod
     def of(cls, task: Task, command_id: str, actor: str, reason: str = NO_REASON) -> Self:
@@ -230,8 +235,14 @@ class Intent(msgspec.Struct, frozen=True):
             issued_unix_s=now_unix_s,
             hold_s=hold_s,
             send_before_unix_s=now_unix_s + wait_s,
-            task=self.task,
+            task=self._task_on(device_id),
         )
+
+    def _task_on(self, device_id: str) -> Task | None:
+        expected = self.expected.get(device_id)
+        if expected is None or not isinstance(self.task, ActivateTask):
+            return self.task
+        return msgspec.structs.replace(self.task, expected=expected)
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ def _insert(table: str, columns: Sequence[str], conflict: str = "OR IGNORE") -> 
     return f"INSERT {conflict} INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *FIGURES))
+INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *FIGURES, "rss_bytes"))
 INSERT_EVENT: Final = _insert(
     "event", ("device_id", "boot_id", "seq", "time_unix_s", "severity", "kind", "message")
 )
@@ -57,8 +57,8 @@ PUT_MINUTE: Final = put_rollup("m1")
 PUT_HOUR: Final = put_rollup("h1")
 
 
-def sample_row(device_id: str, boot_id: str, figures: Figures) -> Row:
-    """Return the row of a sample."""
+def sample_row(device_id: str, boot_id: str, figures: Figures, rss_bytes: int | None = None) -> Row:
+    """Return the row of a sample; who heard it live also knows the memory of the model's workers."""
     return (
         device_id,
         boot_id,
@@ -85,6 +85,7 @@ def sample_row(device_id: str, boot_id: str, figures: Figures) -> Row:
         figures.cpu_percent,
         figures.memory_percent,
         figures.degraded_total,
+        rss_bytes,
     )
 
 

@@ -14,6 +14,7 @@ SCHEMA_VERSION: Final = 4
 _ROLLUPS_SINCE: Final = 3
 _ADDED: Final = (
     ("sample", "degraded_total", "INTEGER NOT NULL DEFAULT 0"),
+    ("sample", "rss_bytes", "INTEGER"),
     ("device_order", "task", "TEXT NOT NULL DEFAULT ''"),
 )
 """Columns that tables of earlier versions lack."""
@@ -61,6 +62,7 @@ CREATE TABLE IF NOT EXISTS sample (
     cpu_percent REAL,
     memory_percent REAL,
     degraded_total INTEGER NOT NULL DEFAULT 0,
+    rss_bytes INTEGER,
     PRIMARY KEY (device_id, time_unix_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.inventory import Inventory, load_inventory
@@ -29,6 +30,7 @@ from edgeconsole.protocol.control import (
 )
 from edgeconsole.protocol.failsafe import RouteConditions, Transition
 from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.telemetry import MODEL_ACTIVATED, activated_text
 from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 
 Make = Callable[..., Any]
@@ -67,6 +69,45 @@ async def test_the_next_console_recalls_what_this_one_saw(
         assert ages_s == pytest.approx([30, 20], abs=5)
         assert service.store.last_event("a") == ("boot-1", 5)
         assert service.store.devices()[0].sample is None
+
+
+async def test_before_and_after_a_switch_survive_a_restart(
+    tmp_path: Path,
+    small_agent: Any,
+    make_sample: Make,
+    make_event: Make,
+    eventually: Make,
+) -> None:
+    """The next console knows which bundle answered before, how fast, and with how much memory."""
+    behind_s = 3600.0  # The device's clock is not ours.
+    start = time.time() - behind_s
+
+    def said(seq: int, variant: str, p99_ms: float) -> SamplePush:
+        sample = make_sample(seq, time_unix_s=start + seq)
+        figures = {"p50_ms": p99_ms / 2, "p99_ms": p99_ms, "rss_bytes": seq << 20}
+        model = replace(sample.models[0], variant=variant, **figures)
+        return SamplePush(replace(sample, models=(model,)))
+
+    old, new = "digits/1/fp32", "digits/1/int8"
+    told = make_event(
+        5,
+        kind=MODEL_ACTIVATED,
+        message=activated_text(new, "digits"),
+        time_unix_s=start + 3.5,
+    )
+    small_agent.pushes = [*(said(seq, "fp32", 20.0) for seq in (1, 2, 3)), EventPush(told)]
+    async with small_agent:
+        fleet = inventory(tmp_path, small_agent)
+        async with FleetService(fleet) as service:
+            await eventually(lambda: service.store.switch("a") is not None)
+            live = service.store.switch("a")
+    small_agent.pushes = [said(4, "int8", 8.0)]
+    async with small_agent, FleetService(fleet) as service:
+        await eventually(lambda: service.store.switch("a") is not None)
+        found = service.store.switch("a")
+    assert (found.before_key, found.after_key) == (live.before_key, live.after_key) == (old, new)
+    assert (found.before.p50_ms, found.before.p99_ms) == (10.0, 20.0)
+    assert found.before.rss_bytes == live.before.rss_bytes == 2 << 20
 
 
 async def test_stopping_ends_every_task(tmp_path: Path, small_agent: Any) -> None:

@@ -313,7 +313,7 @@ async def test_recent_points_are_on_the_consoles_clock(
     history: History, make_sample: MakeSample, make_model: Callable[..., ModelSample]
 ) -> None:
     """Points of the window come oldest first, as far in the past as they were heard."""
-    figures = {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "rate_per_s": 4.0}
+    figures = {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "rate_per_s": 4.0, "rss_bytes": 7}
     for at in (100.0, 160.0, 130.0, 190.0, 201.0):
         power_w = Reading(5.5, "W", "rapl", Quality.DERIVED)
         history.add_sample(
@@ -327,6 +327,7 @@ async def test_recent_points_are_on_the_consoles_clock(
     assert (point.p50_ms, point.p95_ms, point.p99_ms, point.rate_per_s) == (1.0, 2.0, 3.0, 4.0)
     assert (point.temp_c, point.power_w) == (50.0, 5.5)
     assert (point.cpu_percent, point.memory_percent) == (10.0, 20.0)
+    assert (point.key, point.rss_bytes) == (make_model().key, 7)
 
 
 async def test_recent_points_keep_what_is_unknown(
@@ -340,6 +341,7 @@ async def test_recent_points_keep_what_is_unknown(
     await history.flush()
     (point,) = await history.recent_points("a", 10.0, now_unix_s=100.0, now_s=0.0)
     assert (point.p99_ms, point.temp_c, point.cpu_percent) == (None, None, None)
+    assert (point.key, point.rss_bytes) == ("", None)
 
 
 async def test_recent_events_are_the_latest_oldest_first(

@@ -65,6 +65,8 @@ async def test_nothing_is_lost_and_all_is_counted(tmp_path: Path) -> None:
     history = History(path)
     await history.open()
     assert await history.rows() == HOURS * 3600
+    (point,) = await history.recent_points("a", 0.5, start, 0.0)
+    assert (point.key, point.rss_bytes) == ("digits/1/fp32", None)
     assert [event.message for event in await history.recent_events("a", 9)] == ["é"]
     assert len(OrderBook(path).audit(9)) == 1
     keep = RetentionConfig()

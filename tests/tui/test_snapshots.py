@@ -78,6 +78,7 @@ SCREENS = {
     "jobs": ("4",),
     "job": ("4", "j", "j", "enter"),
     "activate": ("4", "j", "j", "A"),
+    "deploy": ("3", "j", "D"),
 }
 
 
