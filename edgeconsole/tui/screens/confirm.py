@@ -101,7 +101,7 @@ class ConfirmScreen(Dialog):
         labels = {
             "state": "state",
             "reason": "reason" if needs_reason else "reason, if any",
-            "for": f"for, {self._until(hold_s)}" if kind.lasts else "for, as it ends: no time",
+            "for": f"for, {self._until(hold_s)}" if kind.lasts else "no time: it ends at once",
             "number": f"type {len(self._blast.devices)} to confirm",
         }
         for name, label in labels.items():
