@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format screenshots train bench-serving bench-optimiser bench-history faults soak clean
+.PHONY: demo test format screenshots train bench-serving bench-optimiser bench-history bench-drain faults soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/edgeconsole demo
@@ -30,6 +30,9 @@ bench-optimiser: $(VENV)/.installed-realdata
 
 bench-history: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks.history $(BENCH)
+
+bench-drain: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.drain $(BENCH)
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/python -m faults --page docs/faults.md $(FAULTS)

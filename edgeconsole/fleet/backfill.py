@@ -2,7 +2,7 @@
 
 A device is asked when its link becomes live, and every two minutes after that: the next question says that
 what came before is in the history, so that the device may remove it. What is killed on the way is asked
-for again.
+for again. How fast it goes is `pace`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from edgeconsole.fleet import late
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.late import LateBlock
 from edgeconsole.fleet.open_links import OpenLinks
+from edgeconsole.fleet.pace import Pace
 from edgeconsole.protocol.backlog import unpack
 from edgeconsole.protocol.control import Backfill, BackfillReply, StoredBlock
 
@@ -35,8 +36,6 @@ _log = logging.getLogger("edgeconsole.fleet")
 LOOK_S: Final = 0.5
 EVERY_S: Final = 120.0
 """How often a device that has told everything is asked again; a fifth more or less, by chance."""
-PACE_S: Final = 0.1
-"""Between two questions to a device that has more to tell."""
 PAUSE_S: Final = 10.0
 """How long a device is left alone that could not tell, unless it connects anew."""
 NEWS: Final = 3
@@ -56,12 +55,14 @@ class Backfiller:
         links: OpenLinks,
         filled: Callable[[str], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Make it; `filled` is awaited when a device has told something that was missing."""
         self._history = history
         self._links = links
         self._filled = filled
         self._clock = clock
+        self._rest = rest
         self._busy: set[str] = set()
         self._free = asyncio.Event()
         """Set when a visit is over and another one may begin."""
@@ -140,6 +141,7 @@ class Backfiller:
             StoreError: the history refused; the device keeps what was not written.
         """
         new = 0
+        pace = Pace.begun(self._clock())
         boot_id, seq = await asyncio.to_thread(late.cursor, self._history, device_id)
         while True:
             try:
@@ -154,11 +156,30 @@ class Backfiller:
                 continue
             if not reply.blocks:
                 return new
-            new += await asyncio.to_thread(self._write, device_id, reply.blocks)
+            more, pace = await self._write_in_pieces(device_id, reply, pace)
+            new += more
             boot_id, seq = reply.blocks[-1].boot_id, reply.blocks[-1].last
             if not reply.more:
                 return new
-            await asyncio.sleep(PACE_S)
+
+    async def _write_in_pieces(
+        self, device_id: str, reply: BackfillReply, pace: Pace
+    ) -> tuple[int, Pace]:
+        """Write a reply at a pace; returns how many samples were new, and the pace from here."""
+        new, written = 0, 0
+        while written < len(reply.blocks):
+            piece = reply.blocks[written : written + pace.piece]
+            began_s = self._clock()
+            new += await asyncio.to_thread(self._write, device_id, piece)
+            now_s = self._clock()
+            written += len(piece)
+            here = len(reply.blocks) - written
+            beyond = reply.left if reply.more else 0
+            left = None if beyond is None else here + beyond
+            pace = pace.after(len(piece), now_s - began_s, now_s, left)
+            if here or reply.more:
+                await self._rest(pace.rest_s)
+        return new, pace
 
     def _write(self, device_id: str, blocks: Sequence[StoredBlock]) -> int:
         """Unpack and write; in a thread."""

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiosqlite
 import msgspec
@@ -27,6 +27,7 @@ from edgeconsole.fleet.store import Point
 from edgeconsole.protocol.failsafe import Transition
 from edgeconsole.protocol.figures import figures_of, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
+from edgeconsole.protocol.thermal import ThermalTransition
 from edgeconsole.specs import RetentionConfig
 
 FLUSH_S: Final = 1.0
@@ -37,6 +38,7 @@ MINUTES_S: Final = 5.0
 UPKEEP_S: Final = 20.0
 _BREATH_S: Final = 0.05
 """Between two pieces of upkeep: whoever else writes comes first."""
+_Detail = TypeVar("_Detail", Transition, ThermalTransition)
 
 
 class History:
@@ -64,6 +66,7 @@ class History:
         self._samples: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._events: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._transitions: deque[rows.Row] = deque(maxlen=MAX_WAITING)
+        self._thermal: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._database: aiosqlite.Connection | None = None
         self._flushing = asyncio.Lock()
 
@@ -102,10 +105,13 @@ class History:
         """Queue an event for writing."""
         self.dropped += len(self._events) == MAX_WAITING
         self._events.append(rows.event_row(device_id, event))
-        moved = rows.transition_row(device_id, event)
-        if moved is not None:
-            self.dropped += len(self._transitions) == MAX_WAITING
-            self._transitions.append(moved)
+        for moved, queue in (
+            (rows.transition_row(device_id, event), self._transitions),
+            (rows.thermal_row(device_id, event), self._thermal),
+        ):
+            if moved is not None:
+                self.dropped += len(queue) == MAX_WAITING
+                queue.append(moved)
 
     async def run(self) -> None:
         """Write for ever, every second; what the disk refuses is tried again."""
@@ -160,6 +166,7 @@ class History:
             (rows.INSERT_SAMPLE, self._samples, list(self._samples)),
             (rows.INSERT_EVENT, self._events, list(self._events)),
             (rows.INSERT_TRANSITION, self._transitions, list(self._transitions)),
+            (rows.INSERT_THERMAL, self._thermal, list(self._thermal)),
         )
         if not any(each for _, _, each in waiting):
             return
@@ -218,7 +225,9 @@ class History:
         """Return a device's latest events, oldest first."""
         query = (
             "SELECT event.device_id, event.boot_id, event.seq, event.time_unix_s, severity, kind, "
-            "message, detail FROM event LEFT JOIN transition USING (device_id, boot_id, seq) "
+            "message, transition.detail, thermal_transition.detail FROM event "
+            "LEFT JOIN transition USING (device_id, boot_id, seq) "
+            "LEFT JOIN thermal_transition USING (device_id, boot_id, seq) "
             "WHERE event.device_id = ? ORDER BY event.time_unix_s DESC, event.seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, limit)) as cursor:
@@ -232,7 +241,8 @@ class History:
                 Severity(row[4]),
                 row[5],
                 row[6],
-                _transition(row[7]),
+                _detail(row[7], Transition),
+                _detail(row[8], ThermalTransition),
             )
             for row in reversed(found)
         ]
@@ -244,7 +254,17 @@ class History:
             "ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, model, limit)) as cursor:
-            found = [_transition(row[0]) for row in await cursor.fetchall()]
+            found = [_detail(row[0], Transition) for row in await cursor.fetchall()]
+        return [each for each in found if each is not None]
+
+    async def thermal_transitions(self, device_id: str, limit: int) -> list[ThermalTransition]:
+        """Return a device's latest thermal transitions, newest first."""
+        query = (
+            "SELECT detail FROM thermal_transition WHERE device_id = ? "
+            "ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
+        )
+        async with self._open_database().execute(query, (device_id, limit)) as cursor:
+            found = [_detail(row[0], ThermalTransition) for row in await cursor.fetchall()]
         return [each for each in found if each is not None]
 
     def _open_database(self) -> aiosqlite.Connection:
@@ -253,9 +273,9 @@ class History:
         return self._database
 
 
-def _transition(detail: str | None) -> Transition | None:
+def _detail(detail: str | None, kind: type[_Detail]) -> _Detail | None:
     """Return a stored transition; `None` if there is none, or one that this program cannot read."""
     try:
-        return None if detail is None else msgspec.json.decode(detail, type=Transition)
+        return None if detail is None else msgspec.json.decode(detail, type=kind)
     except msgspec.MsgspecError:
         return None

@@ -34,6 +34,9 @@ INSERT_EVENT: Final = _insert(
 INSERT_TRANSITION: Final = _insert(
     "transition", ("device_id", "boot_id", "seq", "time_unix_s", "model", "detail")
 )
+INSERT_THERMAL: Final = _insert(
+    "thermal_transition", ("device_id", "boot_id", "seq", "time_unix_s", "detail")
+)
 INSERT_OLD_HOUR: Final = _insert("old_hour", ("device_id", "start_unix_s"))
 INSERT_OLD_FLEET_MINUTE: Final = _insert("old_fleet_minute", ("start_unix_s",))
 SELECT_FIGURES: Final = f"SELECT boot_id, {','.join(FIGURES)} FROM sample "  # noqa: S608
@@ -112,6 +115,15 @@ def transition_row(device_id: str, event: DeviceEvent) -> Row | None:
         return None
     detail = msgspec.json.encode(moved).decode()
     return (device_id, event.boot_id, event.seq, moved.time_unix_s, moved.model, detail)
+
+
+def thermal_row(device_id: str, event: DeviceEvent) -> Row | None:
+    """Return likewise the row of an event's thermal transition."""
+    moved = event.thermal
+    if moved is None:
+        return None
+    detail = msgspec.json.encode(moved).decode()
+    return (device_id, event.boot_id, event.seq, moved.time_unix_s, detail)
 
 
 def rollup_row(device_id: str, start_unix_s: float, rollup: Rollup) -> Row:

@@ -164,8 +164,14 @@ class FleetService:
         found = await explain_past(self.history, device_id, note=note or "it is not connected")
         if view is None or view.sample is None:
             return found
-        ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
-        return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
+        heard, age_s = view.sample, view.age_s or 0.0
+        return msgspec.structs.replace(
+            found,
+            routes=heard.routes,
+            heat=heard.thermal,
+            ahead_s=heard.time_unix_s + age_s - time.time(),
+            age_s=age_s,
+        )
 
     async def _refill(self, device_id: str) -> None:
         """Draw a device's last minutes anew: something that was missing is in the history now."""

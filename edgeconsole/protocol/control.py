@@ -370,6 +370,8 @@ class BackfillReply(_Reply, frozen=True, tag="backfill"):
     blocks: tuple[StoredBlock, ...]
     more: bool
     """Whether there is more after the last of them."""
+    left: Count | None = None
+    """How many blocks there are after the last of them; `None`: the agent does not tell."""
 
 
 class Done(_Reply, frozen=True, tag="done"):

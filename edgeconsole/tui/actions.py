@@ -215,6 +215,16 @@ ACTIONS: Final = (
         label="Release",
     ),
     Action(
+        "thermal",
+        ("T",),
+        "force a thermal state, or end that",
+        OF_A_DEVICE,
+        "Device",
+        danger=Danger.STOP,
+        footer=12,
+        label="Thermal",
+    ),
+    Action(
         "optimize",
         ("O",),
         "make a model smaller and faster",

@@ -210,6 +210,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             "failsafe": lambda: self._ask_here(OrderKind.FAILSAFE_ON),
             "fallback": lambda: self._ask_here(OrderKind.FALLBACK_ON),
             "release": lambda: self._ask_here(OrderKind.RELEASE),
+            "thermal": lambda: self._ask_here(OrderKind.THERMAL_HOT),
             "help": self.open_help,
             "pause": self._pause,
             "faster": lambda: self._change_rate(1),

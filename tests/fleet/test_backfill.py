@@ -87,7 +87,6 @@ async def kept(tmp_path: Path, make_sample: Make, small_agent: Any) -> AsyncIter
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PACE_S", 0.0)
     monkeypatch.setattr(module, "LOOK_S", 0.001)
 
 
@@ -97,7 +96,7 @@ def fetcher(history: Path, links: OpenLinks | None = None) -> Backfiller:
     async def told(_: str) -> None:
         return
 
-    return Backfiller(history, links or OpenLinks(), told)
+    return Backfiller(history, links or OpenLinks(), told, rest=lambda _: asyncio.sleep(0))
 
 
 def stored(history: Path) -> list[Any]:
@@ -120,25 +119,54 @@ async def test_all_is_fetched_in_pages_and_acknowledged(
     assert kept.backlog.fill().samples == 60
 
 
+async def test_it_rests_between_pieces_and_not_after_the_last(
+    history: Path, kept: Kept, small_agent: Any
+) -> None:
+    """Half an hour is not written at a stretch: there is a rest after each piece but the last."""
+    events: list[str] = []
+
+    class Watched(Backfiller):
+        def _write(self, device_id: str, blocks: Any) -> int:
+            events.append("piece")
+            return super()._write(device_id, blocks)
+
+    async def told(_: str) -> None:
+        return
+
+    async def rest(rest_s: float) -> None:
+        events.append("rest")
+        assert rest_s > 0
+        await asyncio.sleep(0)
+
+    async with ControlLink(small_agent.url, small_agent.token) as link:
+        visitor = Watched(history, OpenLinks(), told, rest=rest)
+        assert await visitor.fetch(SINK, "a", link) == 7200
+    pieces = events.count("piece")
+    assert pieces > 4
+    assert events == ["piece", "rest"] * (pieces - 1) + ["piece"]
+
+
 async def test_a_console_killed_on_the_way_goes_on(
     history: Path, kept: Kept, small_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the second page the history refuses: what it had is not asked for again, nothing is lost."""
-    write, pages = late.write, []
+    """In the second page the history refuses: what it had is not asked for again, nothing is lost."""
+    write, written = late.write, []
 
     def once(path: Path, device_id: str, blocks: Any) -> int:
-        pages.append(blocks)
-        if len(pages) > 2:
+        if len(written) > 40:
             raise RuntimeError("killed")
-        return write(path, device_id, blocks)
+        new = write(path, device_id, blocks)
+        written.extend(blocks)
+        return new
 
     monkeypatch.setattr(late, "write", once)
     async with ControlLink(small_agent.url, small_agent.token) as link:
         with pytest.raises(RuntimeError):
             await fetcher(history).fetch(SINK, "a", link)
         monkeypatch.setattr(late, "write", write)
-        assert await fetcher(history).fetch(SINK, "a", link) == 7200 - 2 * 1920
-    assert [each.seq for each in kept.asked][-3:] == [3840, 3840, 5760]
+        here, asked = 60 * len(written), len(kept.asked)
+        assert await fetcher(history).fetch(SINK, "a", link) == 7200 - here
+    assert kept.asked[asked].seq == here > 1920
     assert stored(history) == list(range(1, 7201))
 
 

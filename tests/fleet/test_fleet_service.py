@@ -31,6 +31,7 @@ from edgeconsole.protocol.control import (
 from edgeconsole.protocol.failsafe import RouteConditions, Transition
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import MODEL_ACTIVATED, activated_text
+from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 
 Make = Callable[..., Any]
 
@@ -135,6 +136,9 @@ async def test_an_unusable_history_is_said_before_anything_starts(
 
 
 MOVED = Transition("digits", Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 1_750_000_001.0)
+WARMED = ThermalTransition(
+    ThermalState.NOMINAL, ThermalState.WARM, 0, 1, "operator", 1_750_000_002.0, actor="ana"
+)
 
 
 async def test_an_order_goes_from_the_console_to_the_device(
@@ -186,17 +190,23 @@ async def test_why_is_asked_of_the_device_and_else_found_in_the_history(
         return [StatusReply(command.id, make_sample())] if isinstance(command, GetStatus) else None
 
     small_agent.answer = answer
-    small_agent.pushes = [EventPush(make_event(5, transition=MOVED))]
+    small_agent.pushes = [
+        EventPush(make_event(5, transition=MOVED)),
+        EventPush(make_event(6, thermal=WARMED)),
+    ]
     async with small_agent:
         fleet = inventory(tmp_path, small_agent)
         async with FleetService(fleet) as service:
-            await eventually(lambda: len(service.store.events("a")) == 1)
+            await eventually(lambda: len(service.store.events("a")) == 2)
             said = await service.explain("a")
             assert (said.live, said.transitions, said.conditions) == (True, (MOVED,), (conditions,))
     async with FleetService(fleet) as service:
         await eventually(lambda: service.store.devices()[0].link is LinkState.WAITING)
         found = await service.explain("a")
         assert (found.live, found.transitions, found.conditions) == (False, (MOVED,), ())
+        assert found.thermal_transitions == (WARMED,)
+        # A screen's charts have their marks again, too.
+        assert [each.thermal for each in service.store.events("a")] == [None, WARMED]
         assert "cannot be reached" in found.note
 
 

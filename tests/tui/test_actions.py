@@ -32,6 +32,7 @@ def test_what_changes_a_device() -> None:
         "F": Danger.STOP,
         "B": Danger.CHANGE,
         "R": Danger.CHANGE,
+        "T": Danger.STOP,
         "A": Danger.CHANGE,
         "C": Danger.CHANGE,
         "D": Danger.CHANGE,

@@ -69,6 +69,7 @@ SCREENS = {
     "fleet": (),
     "device": ("enter",),
     "confirm": ("F",),
+    "thermal": ("T",),
     "why": ("e",),
     "audit": ("colon", *"audit", "enter"),
     "models": ("3",),

@@ -118,16 +118,20 @@ class Backlog:
             rows = database.execute(
                 "SELECT boot_id, first, last, data FROM block JOIN boot ON boot.number = block.boot "
                 "WHERE (boot, last) > (?, ?) ORDER BY boot, last LIMIT ?",
-                (boot, seq, command.limit + 1),
+                (boot, seq, command.limit),
             ).fetchall()
+            (there,) = database.execute(
+                "SELECT count(*) FROM block WHERE (boot, last) > (?, ?)", (boot, seq)
+            ).fetchone()
         chosen: list[StoredBlock] = []
         size = 0
-        for boot_id, first, last, data in rows[: command.limit]:
+        for boot_id, first, last, data in rows:
             size += len(data)
             if chosen and size > MAX_REPLY_BLOCK_BYTES:
                 break
             chosen.append(StoredBlock(boot_id, first, last, data))
-        return BackfillReply(command.id, tuple(chosen), more=len(rows) > len(chosen))
+        left = there - len(chosen)
+        return BackfillReply(command.id, tuple(chosen), more=left > 0, left=left)
 
     def fill(self) -> Fill:
         """Return how full it is; raises `StoreError`."""

@@ -99,7 +99,7 @@ async def test_a_cursor_inside_the_minute_that_goes_on(make_device: Make) -> Non
     device.live(20)
     reply = await device.ask()
     (block,) = reply.blocks
-    assert (block.first, block.last, reply.more) == (1, 20, False)
+    assert (block.first, block.last, reply.more, reply.left) == (1, 20, False, 0)
     assert (await device.ask("boot-1", 20)).blocks == ()
     device.live(5)
     (block,) = (await device.ask("boot-1", 20)).blocks
@@ -117,7 +117,7 @@ async def test_replies_are_bounded_by_blocks_and_bytes(
     assert len((await device.ask(limit=3)).blocks) == 3
     monkeypatch.setattr(module, "MAX_REPLY_BLOCK_BYTES", 1)
     reply = await device.ask()
-    assert (len(reply.blocks), reply.more) == (1, True)
+    assert (len(reply.blocks), reply.more, reply.left) == (1, True, 9)
     assert len(samples(await device.drain())) == 600
     await device.manager.close()
 
