@@ -10,7 +10,7 @@ from edgeconsole.protocol.rollups import Rollup
 
 SCHEMA_VERSION: Final = 4
 """2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices, orders with a task.
-4: thermal transitions, orders that force a thermal state."""
+4: thermal transitions, orders that force a thermal state, the memory of workers in samples."""
 _ROLLUPS_SINCE: Final = 3
 _ADDED: Final = (
     ("sample", "degraded_total", "INTEGER NOT NULL DEFAULT 0"),

@@ -49,11 +49,10 @@ class ConfirmScreen(ReasonedDialog):
         """Whether the thermal state is one of the fields."""
         return self.request.kind in THERMAL_KINDS and self.request.kind.lasts
 
-    def fields(self) -> ComposeResult:
-        """Make the thermal state where one is set, then the others."""
+    def first_fields(self) -> ComposeResult:
+        """Make the thermal state where one is asked for."""
         if self._asks_state:
             yield from self.field("state", self.request.kind.value.split()[1])
-        yield from super().fields()
 
     def more_fields(self) -> ComposeResult:
         """Make the time limit where something is forced."""

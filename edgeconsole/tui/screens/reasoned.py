@@ -34,11 +34,16 @@ class ReasonedDialog(Dialog):
         self._complained_of: list[str] = []
 
     def fields(self) -> ComposeResult:
-        """Make the reason, what else there is, and the number where it is needed."""
+        """Make the reason, what else there is around it, and the number where it is needed."""
+        yield from self.first_fields()
         yield from self.field("reason", self._reason)
         yield from self.more_fields()
         if self.reach.effort is Effort.NUMBER:
             yield from self.field("number", "")
+
+    def first_fields(self) -> ComposeResult:
+        """Make the fields before the reason."""
+        yield from ()
 
     def more_fields(self) -> ComposeResult:
         """Make the fields between the reason and the number."""
@@ -55,7 +60,7 @@ class ReasonedDialog(Dialog):
             yield field
 
     def name_fields(self, **more: str) -> None:
-        """Say what each field is for; `more` names those between the reason and the number."""
+        """Say what each field is for; `more` names the dialog's own."""
         needs_reason = self.reach.effort is not Effort.KEY
         labels = {
             "reason": "reason" if needs_reason else "reason, if any",
