@@ -17,7 +17,7 @@ from edgeconsole.fleet.actor import actor
 from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.deploy import send_bundle
 from edgeconsole.fleet.orders import Intent
-from edgeconsole.fleet.tasks import ActivateTask
+from edgeconsole.fleet.tasks import ActivateTask, StoreTask
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,17 +65,13 @@ async def _deploy(options: argparse.Namespace, bundle: Bundle) -> dict[str, obje
         await link.hello()
         if options.plan:
             stored = any(each.digest == bundle.digest for each in await models.stored(link))
-            outcome = "would be activated" if stored else "would be sent and activated"
+            outcome = _planned(stored=stored, activates=not options.no_activate)
         else:
             await send_bundle(device.url, token, bundle, tell)
-            outcome = "is stored"
-            if not options.no_activate:
-                task = ActivateTask(
-                    manifest.model, manifest.version, manifest.variant, bundle.digest
-                )
-                intent = Intent.of(task, uuid4().hex, actor(), "deployed")
-                await give(inventory, device, link, intent)
-                outcome = "is active"
+            task = _task(options, bundle)
+            intent = Intent.of(task, uuid4().hex, actor(), "deployed")
+            await give(inventory, device, link, intent)
+            outcome = "is stored" if options.no_activate else "is active"
     return {
         "device": device.id,
         "bundle": manifest.key,
@@ -84,3 +80,16 @@ async def _deploy(options: argparse.Namespace, bundle: Bundle) -> dict[str, obje
         "sent_bytes": sum(sent.values()),
         "files": sent,
     }
+
+
+def _task(options: argparse.Namespace, bundle: Bundle) -> ActivateTask | StoreTask:
+    if options.no_activate:
+        return StoreTask(str(options.bundle), bundle.digest)
+    manifest = bundle.manifest
+    return ActivateTask(manifest.model, manifest.version, manifest.variant, bundle.digest)
+
+
+def _planned(*, stored: bool, activates: bool) -> str:
+    if activates:
+        return "would be activated" if stored else "would be sent and activated"
+    return "is stored already" if stored else "would be sent"

@@ -1,6 +1,6 @@
 """`edgeconsole models|load|activate|unload|rollback`: what a device holds, and what answers there.
 
-What changes who answers goes through the book of orders; loading and unloading do not.
+What changes anything goes through the book of orders.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import msgspec
 from edgeconsole.commands.devices import find_device, find_in_fleet
 from edgeconsole.commands.giving import give
 from edgeconsole.commands.remove import USAGE, remove
-from edgeconsole.errors import ConfigError, ProtocolError
+from edgeconsole.errors import ConfigError
 from edgeconsole.fleet import models
 from edgeconsole.fleet.actor import actor
-from edgeconsole.fleet.control import LOAD_TIMEOUT_S, ControlLink
+from edgeconsole.fleet.control import ControlLink
 from edgeconsole.fleet.orders import Intent
-from edgeconsole.fleet.tasks import ActivateTask, RollBackTask
-from edgeconsole.protocol.control import Done, LoadModel, StoredModel, UnloadModel
+from edgeconsole.fleet.tasks import ActivateTask, LoadTask, RollBackTask, Task, UnloadTask
+from edgeconsole.protocol.control import StoredModel
 from edgeconsole.text import printable
 
-_CHANGES: Final[dict[str, type[LoadModel | UnloadModel]]] = {
-    "load": LoadModel,
-    "unload": UnloadModel,
+_BY_NAME: Final[dict[str, type[ActivateTask | LoadTask | UnloadTask]]] = {
+    "activate": ActivateTask,
+    "load": LoadTask,
+    "unload": UnloadTask,
 }
 _USAGE: Final = f"edgeconsole models DEVICE [--json]\n       {USAGE}"
 
@@ -101,24 +102,15 @@ async def _change(options: argparse.Namespace) -> str:
     inventory, device = find_in_fleet(options.fleet, options.device)
     async with ControlLink(device.url, inventory.token(device)) as link:
         await link.hello()
-        if options.change in _CHANGES:
-            reply = await link.ask(_command(link.next_id(), options), LOAD_TIMEOUT_S)
-            if not isinstance(reply, Done):
-                raise ProtocolError(f"{device.id} answered with {type(reply).__name__}")
-            return reply.message
         intent = Intent.of(await _task(link, options), uuid4().hex, actor())
         return await give(inventory, device, link, intent)
 
 
-async def _task(link: ControlLink, options: argparse.Namespace) -> ActivateTask | RollBackTask:
-    if options.change == "activate":
-        return ActivateTask(*_parts(options.model))
+async def _task(link: ControlLink, options: argparse.Namespace) -> Task:
+    if options.change in _BY_NAME:
+        return _BY_NAME[options.change](*_parts(options.model))
     now = [each for each in await models.stored(link) if each.model == options.model]
     return RollBackTask(options.model, next((each.digest for each in now if each.active), ""))
-
-
-def _command(command_id: str, options: argparse.Namespace) -> LoadModel | UnloadModel:
-    return _CHANGES[options.change](command_id, *_parts(options.model))
 
 
 def _parts(name: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""`edgeconsole failsafe|fallback|maintenance|release`: force a rung on devices, or let go of it.
+"""`edgeconsole failsafe|fallback|maintenance|release|thermal`: force something on devices, or let go.
 
 Exit code: 0 every device did it, 1 one refused, 2 nothing was ordered, 3 one was not reached yet
 and the order waits for it.
@@ -31,6 +31,7 @@ from edgeconsole.fleet.orders import (
     DEFAULT_HOLD_S,
     NO_REASON,
     QUEUE_S,
+    THERMAL_KINDS,
     Intent,
     OrderKind,
     Outcome,
@@ -63,25 +64,50 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the four verbs."""
+    """Register the verbs."""
     for verb, text in _TEXTS.items():
         parser = verbs.add_parser(verb, help=text, description=__doc__)
         parser.add_argument("switch", choices=("on", "off"))
-        parser.add_argument(
-            "--for",
-            dest="hold",
-            default=duration_text(DEFAULT_HOLD_S),
-            metavar="TIME",
-            help="how long it lasts at most (default: %(default)s)",
-        )
+        _add_hold(parser)
+        _add_model(parser)
         _add_common(parser, verb)
-    parser = verbs.add_parser("release", help="end what was forced on devices", description=__doc__)
+    parser = verbs.add_parser(
+        "release", help="end the rungs that were forced on devices", description=__doc__
+    )
+    _add_model(parser)
     _add_common(parser, "release")
+    parser = verbs.add_parser(
+        "thermal", help="force a thermal state on devices, or end that", description=__doc__
+    )
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument(
+        "--state",
+        choices=[kind.heat.value for kind in THERMAL_KINDS if kind.heat],
+        help="a cooler one than the device's own holds back more; a hotter one is for an hour at "
+        "most, and a critical device ignores it",
+    )
+    way.add_argument("--release", action="store_true", help="end what was forced")
+    _add_hold(parser)
+    parser.set_defaults(model="")
+    _add_common(parser, "thermal")
+
+
+def _add_hold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        dest="hold",
+        default=duration_text(DEFAULT_HOLD_S),
+        metavar="TIME",
+        help="how long it lasts at most (default: %(default)s)",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="", help="one model (default: all)")
 
 
 def _add_common(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("devices", nargs="+", metavar="DEVICE", help="devices of the fleet file")
-    parser.add_argument("--model", default="", help="one model (default: all)")
     parser.add_argument("--reason", default=NO_REASON, help="why; it is kept and shown")
     parser.add_argument(
         "--queue",
@@ -124,17 +150,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _intent(options: argparse.Namespace) -> Intent:
-    switch = getattr(options, "switch", "")
-    kind = OrderKind(f"{options.verb} {switch}".strip())
+    kind = _kind(options)
     return Intent(
         command_id=uuid4().hex,
         kind=kind,
         actor=actor(),
         model=options.model,
         reason=options.reason,
-        hold_s=parse_hold(options.hold) if kind.forces else None,
+        hold_s=parse_hold(options.hold) if kind.lasts else None,
         queue_s=parse_queue(options.queue),
     )
+
+
+def _kind(options: argparse.Namespace) -> OrderKind:
+    if options.verb == "thermal":
+        return OrderKind(f"thermal {options.state or 'release'}")
+    return OrderKind(f"{options.verb} {getattr(options, 'switch', '')}".strip())
 
 
 async def _plan(

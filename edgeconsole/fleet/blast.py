@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from edgeconsole.fleet.orders import OrderKind
+from edgeconsole.fleet.orders import THERMAL_KINDS, OrderKind
 from edgeconsole.fleet.store import DeviceView, LinkState
 from edgeconsole.protocol.failsafe import OverrideKind
 from edgeconsole.protocol.inference import Rung
@@ -71,7 +71,7 @@ def blast(
             (view.id, lack) for view in targets for lack in lacks(kind, model, view.sample)
         ),
         unheard=tuple(view.id for view in targets if view.sample is None),
-        held=tuple(held for view in targets for held in _held(model, view)),
+        held=tuple(held for view in targets for held in _held(kind, model, view)),
         effort=effort,
         because=because,
     )
@@ -93,7 +93,12 @@ _NEEDS: Final = {OverrideKind.FAILSAFE: Rung.STATIC, OverrideKind.FALLBACK: Rung
 
 
 def lacks(kind: OrderKind, model: str, sample: DeviceSample | None) -> list[str]:
-    """Return each route of a device that does not have the rung that is to be forced, and why."""
+    """Return each route of a device that does not have the rung that is to be forced, and why.
+
+    Where a thermal state is to be forced, whether it has a thermal policy at all.
+    """
+    if kind in THERMAL_KINDS and sample is not None and sample.thermal is None:
+        return ["thermal policy (the agent is older)"]
     forces = kind.forces
     wanted = None if forces is None else _NEEDS.get(forces)
     if wanted is None or sample is None:
@@ -106,12 +111,16 @@ def lacks(kind: OrderKind, model: str, sample: DeviceSample | None) -> list[str]
     ]
 
 
-def _held(model: str, view: DeviceView) -> list[tuple[str, str]]:
+def _held(kind: OrderKind, model: str, view: DeviceView) -> list[tuple[str, str]]:
     if view.sample is None:
         return []
+    if kind in THERMAL_KINDS:
+        heat = view.sample.thermal
+        held = None if heat is None else heat.override
+        return [] if held is None else [(view.id, f"{held.state} by {held.actor}")]
     overrides = {
         (route.override.kind, route.override.actor): None
         for route in view.sample.routes
         if route.override is not None and model in ("", route.model)
     }
-    return [(view.id, f"{kind.value} by {actor}") for kind, actor in overrides]
+    return [(view.id, f"{forced.value} by {actor}") for forced, actor in overrides]

@@ -25,8 +25,10 @@ class Explanation(msgspec.Struct, frozen=True):
     transitions: tuple[Transition, ...] = ()
     """Newest first."""
     heat: ThermalSample | None = None
-    """Where the thermal policy stands; `None`: not said, or there is none."""
+    """Where the thermal policy stands, or stood likewise; `None`: not said, or there is none."""
+    age_s: float = 0.0
+    """How long ago it said where it stands."""
     thermal: ThermalConditions | None = None
     """What its latest decision looked at."""
     thermal_transitions: tuple[ThermalTransition, ...] = ()
-    """Newest first; the device alone knows them."""
+    """Newest first."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiosqlite
 import msgspec
@@ -25,8 +26,9 @@ from edgeconsole.fleet.database import BUSY_S, make
 from edgeconsole.fleet.minutes import Closed, OpenMinutes
 from edgeconsole.fleet.store import Point
 from edgeconsole.protocol.failsafe import Transition
-from edgeconsole.protocol.figures import figures_of
+from edgeconsole.protocol.figures import figures_of, representative
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Severity
+from edgeconsole.protocol.thermal import ThermalTransition
 from edgeconsole.specs import RetentionConfig
 
 FLUSH_S: Final = 1.0
@@ -41,6 +43,7 @@ MINUTES_S: Final = 5.0
 UPKEEP_S: Final = 20.0
 _BREATH_S: Final = 0.05
 """Between two pieces of upkeep: whoever else writes comes first."""
+_Detail = TypeVar("_Detail", Transition, ThermalTransition)
 
 
 class History:
@@ -68,6 +71,7 @@ class History:
         self._samples: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._events: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._transitions: deque[rows.Row] = deque(maxlen=MAX_WAITING)
+        self._thermal: deque[rows.Row] = deque(maxlen=MAX_WAITING)
         self._database: aiosqlite.Connection | None = None
         self._flushing = asyncio.Lock()
 
@@ -95,8 +99,9 @@ class History:
     def add_sample(self, device_id: str, sample: DeviceSample) -> None:
         """Queue a sample for writing."""
         self.dropped += len(self._samples) == MAX_WAITING
-        figures = figures_of(sample)
-        self._samples.append(rows.sample_row(device_id, sample.boot_id, figures))
+        figures, model = figures_of(sample), representative(sample)
+        rss_bytes = None if model is None else model.rss_bytes
+        self._samples.append(rows.sample_row(device_id, sample.boot_id, figures, rss_bytes))
         closed = self._minutes.add(device_id, sample.boot_id, figures)
         if closed is not None:
             self._closed.append(closed)
@@ -105,10 +110,13 @@ class History:
         """Queue an event for writing."""
         self.dropped += len(self._events) == MAX_WAITING
         self._events.append(rows.event_row(device_id, event))
-        moved = rows.transition_row(device_id, event)
-        if moved is not None:
-            self.dropped += len(self._transitions) == MAX_WAITING
-            self._transitions.append(moved)
+        for moved, queue in (
+            (rows.transition_row(device_id, event), self._transitions),
+            (rows.thermal_row(device_id, event), self._thermal),
+        ):
+            if moved is not None:
+                self.dropped += len(queue) == MAX_WAITING
+                queue.append(moved)
 
     async def run(self) -> None:
         """Write for ever, as often as `flush_s` says; what the disk refuses is tried again."""
@@ -163,6 +171,7 @@ class History:
             (rows.INSERT_SAMPLE, self._samples, sorted(self._samples, key=itemgetter(0))),
             (rows.INSERT_EVENT, self._events, list(self._events)),
             (rows.INSERT_TRANSITION, self._transitions, list(self._transitions)),
+            (rows.INSERT_THERMAL, self._thermal, list(self._thermal)),
         )
         if not any(each for _, _, each in waiting):
             return
@@ -205,19 +214,25 @@ class History:
         """Return a device's chart points of the last `seconds`, on the monotonic clock `now_s`."""
         query = (
             "SELECT time_unix_s, p50_ms, p95_ms, p99_ms, temp_c, power_w, cpu_percent, "
-            "memory_percent, rate_per_s FROM sample "
+            "memory_percent, rate_per_s, coalesce(model || '/' || version || '/' || variant, ''), "
+            "rss_bytes FROM sample "
             "WHERE device_id = ? AND time_unix_s BETWEEN ? AND ? ORDER BY time_unix_s"
         )
         window = (device_id, now_unix_s - seconds, now_unix_s)
         async with self._open_database().execute(query, window) as cursor:
             found: Iterable[sqlite3.Row] = await cursor.fetchall()
-        return [Point(now_s - (now_unix_s - row[0]), *row[1:]) for row in found]
+        ahead_s = now_s - now_unix_s
+        # A fleet has hundreds of thousands of points and a handful of names.
+        told = [(*row[1:9], sys.intern(row[9]), row[10]) for row in found]
+        return [Point(row[0] + ahead_s, *rest) for row, rest in zip(found, told, strict=True)]
 
     async def recent_events(self, device_id: str, limit: int) -> list[DeviceEvent]:
         """Return a device's latest events, oldest first."""
         query = (
             "SELECT event.device_id, event.boot_id, event.seq, event.time_unix_s, severity, kind, "
-            "message, detail FROM event LEFT JOIN transition USING (device_id, boot_id, seq) "
+            "message, transition.detail, thermal_transition.detail FROM event "
+            "LEFT JOIN transition USING (device_id, boot_id, seq) "
+            "LEFT JOIN thermal_transition USING (device_id, boot_id, seq) "
             "WHERE event.device_id = ? ORDER BY event.time_unix_s DESC, event.seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, limit)) as cursor:
@@ -231,7 +246,8 @@ class History:
                 Severity(row[4]),
                 row[5],
                 row[6],
-                _transition(row[7]),
+                _detail(row[7], Transition),
+                _detail(row[8], ThermalTransition),
             )
             for row in reversed(found)
         ]
@@ -243,7 +259,17 @@ class History:
             "ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
         )
         async with self._open_database().execute(query, (device_id, model, limit)) as cursor:
-            found = [_transition(row[0]) for row in await cursor.fetchall()]
+            found = [_detail(row[0], Transition) for row in await cursor.fetchall()]
+        return [each for each in found if each is not None]
+
+    async def thermal_transitions(self, device_id: str, limit: int) -> list[ThermalTransition]:
+        """Return a device's latest thermal transitions, newest first."""
+        query = (
+            "SELECT detail FROM thermal_transition WHERE device_id = ? "
+            "ORDER BY time_unix_s DESC, seq DESC LIMIT ?"
+        )
+        async with self._open_database().execute(query, (device_id, limit)) as cursor:
+            found = [_detail(row[0], ThermalTransition) for row in await cursor.fetchall()]
         return [each for each in found if each is not None]
 
     def _open_database(self) -> aiosqlite.Connection:
@@ -257,9 +283,9 @@ def flush_s(devices: int) -> float:
     return min(MOST_FLUSH_S, max(FLUSH_S, devices / _DEVICES_A_SECOND))
 
 
-def _transition(detail: str | None) -> Transition | None:
+def _detail(detail: str | None, kind: type[_Detail]) -> _Detail | None:
     """Return a stored transition; `None` if there is none, or one that this program cannot read."""
     try:
-        return None if detail is None else msgspec.json.decode(detail, type=Transition)
+        return None if detail is None else msgspec.json.decode(detail, type=kind)
     except msgspec.MsgspecError:
         return None

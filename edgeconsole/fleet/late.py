@@ -78,8 +78,12 @@ def _write_block(database: sqlite3.Connection, device_id: str, late: LateBlock) 
     database.executemany(
         rows.INSERT_EVENT, [rows.event_row(device_id, each) for each in block.events]
     )
-    moved = [rows.transition_row(device_id, each) for each in block.events]
-    database.executemany(rows.INSERT_TRANSITION, [row for row in moved if row is not None])
+    moves = (
+        (rows.INSERT_TRANSITION, [rows.transition_row(device_id, each) for each in block.events]),
+        (rows.INSERT_THERMAL, [rows.thermal_row(device_id, each) for each in block.events]),
+    )
+    for insert, moved in moves:
+        database.executemany(insert, [row for row in moved if row is not None])
     if block.gap is not None:
         _write_gap(database, device_id, block.gap)
     rollup = block.rollup

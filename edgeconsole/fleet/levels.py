@@ -74,6 +74,10 @@ def _bad(view: DeviceView, sample: DeviceSample) -> tuple[Level, str] | None:
     if route is not None:
         # Before the deadline: a primary that is late, or dead, is why it fell.
         return Level.FAILSAFE, route_text(route)
+    heat = sample.thermal
+    if heat is not None and heat.override is not None and not heat.override.ignored:
+        held = heat.override
+        return Level.FAILSAFE, f"heat: {held.state} forced by {held.actor}: {held.reason}"
     if view.budget is not None and view.budget > 1.0:
         return Level.CRITICAL, f"p99 is {view.budget:.0%} of the deadline"
     return None

@@ -10,10 +10,11 @@ import msgspec
 
 from edgeconsole.durations import duration_text, parse_duration
 from edgeconsole.errors import ConfigError
-from edgeconsole.fleet.tasks import REPLY_S, OptimizeTask, Sender, Task, TaskCommand
+from edgeconsole.fleet.tasks import REPLY_S, ActivateTask, OptimizeTask, Sender, Task, TaskCommand
 from edgeconsole.protocol.bounds import MAX_OVERRIDE_S
-from edgeconsole.protocol.control import Force, Release
+from edgeconsole.protocol.control import Force, ForceThermal, Release
 from edgeconsole.protocol.failsafe import OverrideKind
+from edgeconsole.protocol.thermal import ThermalState
 
 DEFAULT_HOLD_S: Final = 1800.0
 """How long something is forced if nobody says."""
@@ -36,7 +37,7 @@ class Lane(StrEnum):
 
 
 class OrderKind(StrEnum):
-    """What is ordered, in the words it is typed in."""
+    """What is ordered, in a word or two."""
 
     FAILSAFE_ON = "failsafe on"
     FAILSAFE_OFF = "failsafe off"
@@ -45,16 +46,24 @@ class OrderKind(StrEnum):
     MAINTENANCE_ON = "maintenance on"
     MAINTENANCE_OFF = "maintenance off"
     RELEASE = "release"
+    THERMAL_NOMINAL = "thermal nominal"
+    THERMAL_WARM = "thermal warm"
+    THERMAL_HOT = "thermal hot"
+    THERMAL_CRITICAL = "thermal critical"
+    THERMAL_RELEASE = "thermal release"
     OPTIMIZE = "optimize"
     CANCEL_JOB = "jobs cancel"
     ACTIVATE = "activate"
     ROLL_BACK = "rollback"
+    LOAD = "load"
+    UNLOAD = "unload"
+    STORE = "deploy --no-activate"
     REMOVE = "models remove"
 
     @property
     def lane(self) -> Lane:
         """Return the lane it goes to a device in."""
-        return Lane.LADDER if self in LADDER_KINDS else Lane.WORK
+        return Lane.LADDER if self in (*LADDER_KINDS, *THERMAL_KINDS) else Lane.WORK
 
     @property
     def forces(self) -> OverrideKind | None:
@@ -66,6 +75,16 @@ class OrderKind(StrEnum):
         """Return what alone it lets go; `None`: whatever there is, or it lets go of nothing."""
         return _ENDS.get(self)
 
+    @property
+    def heat(self) -> ThermalState | None:
+        """Return the thermal state that it forces; `None`: it forces none."""
+        return _HEATS.get(self)
+
+    @property
+    def lasts(self) -> bool:
+        """Say whether it forces something, which then lasts for a time."""
+        return self.forces is not None or self.heat is not None
+
 
 LADDER_KINDS: Final = (
     OrderKind.FAILSAFE_ON,
@@ -76,18 +95,30 @@ LADDER_KINDS: Final = (
     OrderKind.MAINTENANCE_OFF,
     OrderKind.RELEASE,
 )
-"""Those that force a rung or let go of it; the others have a task."""
+"""Those that force a rung or let go of it."""
+THERMAL_KINDS: Final = (
+    OrderKind.THERMAL_NOMINAL,
+    OrderKind.THERMAL_WARM,
+    OrderKind.THERMAL_HOT,
+    OrderKind.THERMAL_CRITICAL,
+    OrderKind.THERMAL_RELEASE,
+)
+"""Those that force a thermal state or let go of it; all others than these and the ladder's have a task."""
 _FORCES: Final = {
     OrderKind.FAILSAFE_ON: OverrideKind.FAILSAFE,
     OrderKind.FALLBACK_ON: OverrideKind.FALLBACK,
     OrderKind.MAINTENANCE_ON: OverrideKind.MAINTENANCE,
 }
-
-
 _ENDS: Final = {
     OrderKind.FAILSAFE_OFF: OverrideKind.FAILSAFE,
     OrderKind.FALLBACK_OFF: OverrideKind.FALLBACK,
     OrderKind.MAINTENANCE_OFF: OverrideKind.MAINTENANCE,
+}
+_HEATS: Final = {
+    OrderKind.THERMAL_NOMINAL: ThermalState.NOMINAL,
+    OrderKind.THERMAL_WARM: ThermalState.WARM,
+    OrderKind.THERMAL_HOT: ThermalState.HOT,
+    OrderKind.THERMAL_CRITICAL: ThermalState.CRITICAL,
 }
 
 
@@ -124,7 +155,7 @@ class Order(msgspec.Struct, frozen=True):
     send_before_unix_s: float
     """An order that was not delivered by then is dropped."""
     task: Task | None = None
-    """What is done to models or jobs; `None` for what forces a rung or lets go."""
+    """What is done to models or jobs; `None` for what forces something or lets go."""
 
     @property
     def reply_s(self) -> float:
@@ -142,30 +173,25 @@ class Order(msgspec.Struct, frozen=True):
             self.kind, [self.device_id], model=self.model, hold_s=self.hold_s, reason=self.reason
         )
 
-    def command(self, message_id: str, now_unix_s: float) -> Force | Release | TaskCommand:
+    def command(
+        self, message_id: str, now_unix_s: float
+    ) -> Force | Release | ForceThermal | TaskCommand:
         """Return the command for the device.
 
         What is forced ends when the operator was told that it would, also if it was sent later.
         """
         if self.task is not None:
             return self.task.command(Sender(message_id, self.command_id, self.actor))
-        forces = self.kind.forces
-        if forces is None:
-            return Release(
-                message_id, self.command_id, self.actor, self.reason, self.model, self.kind.ends
-            )
+        forces, heat = self.kind.forces, self.kind.heat
+        by = (self.actor, self.reason)
         hold_s = self.hold_s or DEFAULT_HOLD_S
         # A clock that was set back must not make it longer than was ordered.
-        left_s = min(hold_s, self.issued_unix_s + hold_s - now_unix_s)
-        return Force(
-            message_id,
-            self.command_id,
-            forces,
-            self.actor,
-            self.reason,
-            max(1.0, left_s),
-            self.model,
-        )
+        left_s = max(1.0, min(hold_s, self.issued_unix_s + hold_s - now_unix_s))
+        if self.kind in THERMAL_KINDS:
+            return ForceThermal(message_id, self.command_id, *by, heat, left_s)
+        if forces is None:
+            return Release(message_id, self.command_id, *by, self.model, self.kind.ends)
+        return Force(message_id, self.command_id, forces, *by, left_s, self.model)
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -179,6 +205,8 @@ class Intent(msgspec.Struct, frozen=True):
     hold_s: float | None = DEFAULT_HOLD_S
     queue_s: float = QUEUE_S
     task: Task | None = None
+    expected: dict[str, str] = {}
+    """By device, the digest of what was seen to answer where something is activated."""
 
     @classmethod
     def of(cls, task: Task, command_id: str, actor: str, reason: str = NO_REASON) -> Self:
@@ -192,7 +220,7 @@ class Intent(msgspec.Struct, frozen=True):
 
     def order(self, device_id: str, url: str, now_unix_s: float) -> Order:
         """Return the order for one device, as given now."""
-        hold_s = None if self.kind.forces is None else self.hold_s or DEFAULT_HOLD_S
+        hold_s = self.hold_s or DEFAULT_HOLD_S if self.kind.lasts else None
         wait_s = self.queue_s if hold_s is None else min(self.queue_s, hold_s)
         if self.task is not None:
             wait_s = min(wait_s, self.task.waits_s)
@@ -207,8 +235,14 @@ class Intent(msgspec.Struct, frozen=True):
             issued_unix_s=now_unix_s,
             hold_s=hold_s,
             send_before_unix_s=now_unix_s + wait_s,
-            task=self.task,
+            task=self._task_on(device_id),
         )
+
+    def _task_on(self, device_id: str) -> Task | None:
+        expected = self.expected.get(device_id)
+        if expected is None or not isinstance(self.task, ActivateTask):
+            return self.task
+        return msgspec.structs.replace(self.task, expected=expected)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -229,10 +263,14 @@ def line_of(
     reason: str = "",
 ) -> str:
     """Return an order as one types it: `failsafe on dock-1 --for 30m --reason 'smoke'`."""
-    words = [*kind.value.split(), *devices]
+    if kind in THERMAL_KINDS:
+        heat = ["--release"] if kind.heat is None else ["--state", kind.heat.value]
+        words = ["thermal", *devices, *heat]
+    else:
+        words = [*kind.value.split(), *devices]
     if model:
         words += ["--model", model]
-    if hold_s is not None and kind.forces is not None:
+    if hold_s is not None and kind.lasts:
         words += ["--for", duration_text(hold_s)]
     if reason and reason != NO_REASON:
         words += ["--reason", reason]

@@ -27,12 +27,15 @@ def _insert(table: str, columns: Sequence[str], conflict: str = "OR IGNORE") -> 
     return f"INSERT {conflict} INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *FIGURES))
+INSERT_SAMPLE: Final = _insert("sample", ("device_id", "boot_id", *FIGURES, "rss_bytes"))
 INSERT_EVENT: Final = _insert(
     "event", ("device_id", "boot_id", "seq", "time_unix_s", "severity", "kind", "message")
 )
 INSERT_TRANSITION: Final = _insert(
     "transition", ("device_id", "boot_id", "seq", "time_unix_s", "model", "detail")
+)
+INSERT_THERMAL: Final = _insert(
+    "thermal_transition", ("device_id", "boot_id", "seq", "time_unix_s", "detail")
 )
 INSERT_OLD_HOUR: Final = _insert("old_hour", ("device_id", "start_unix_s"))
 INSERT_OLD_FLEET_MINUTE: Final = _insert("old_fleet_minute", ("start_unix_s",))
@@ -54,8 +57,8 @@ PUT_MINUTE: Final = put_rollup("m1")
 PUT_HOUR: Final = put_rollup("h1")
 
 
-def sample_row(device_id: str, boot_id: str, figures: Figures) -> Row:
-    """Return the row of a sample."""
+def sample_row(device_id: str, boot_id: str, figures: Figures, rss_bytes: int | None = None) -> Row:
+    """Return the row of a sample; who heard it live also knows the memory of the model's workers."""
     return (
         device_id,
         boot_id,
@@ -82,6 +85,7 @@ def sample_row(device_id: str, boot_id: str, figures: Figures) -> Row:
         figures.cpu_percent,
         figures.memory_percent,
         figures.degraded_total,
+        rss_bytes,
     )
 
 
@@ -111,6 +115,15 @@ def transition_row(device_id: str, event: DeviceEvent) -> Row | None:
         return None
     detail = msgspec.json.encode(moved).decode()
     return (device_id, event.boot_id, event.seq, moved.time_unix_s, moved.model, detail)
+
+
+def thermal_row(device_id: str, event: DeviceEvent) -> Row | None:
+    """Return likewise the row of an event's thermal transition."""
+    moved = event.thermal
+    if moved is None:
+        return None
+    detail = msgspec.json.encode(moved).decode()
+    return (device_id, event.boot_id, event.seq, moved.time_unix_s, detail)
 
 
 def rollup_row(device_id: str, start_unix_s: float, rollup: Rollup) -> Row:

@@ -8,10 +8,13 @@ from uuid import uuid4
 
 from edgeconsole.protocol.rollups import Rollup
 
-SCHEMA_VERSION: Final = 3
-"""2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices, orders with a task."""
+SCHEMA_VERSION: Final = 4
+"""2: transitions, orders and the audit. 3: rollups, gaps, alerts, cursors in the backlogs of devices, orders with a task.
+4: thermal transitions, orders that force a thermal state."""
+_ROLLUPS_SINCE: Final = 3
 _ADDED: Final = (
     ("sample", "degraded_total", "INTEGER NOT NULL DEFAULT 0"),
+    ("sample", "rss_bytes", "INTEGER"),
     ("device_order", "task", "TEXT NOT NULL DEFAULT ''"),
 )
 """Columns that tables of earlier versions lack."""
@@ -59,6 +62,7 @@ CREATE TABLE IF NOT EXISTS sample (
     cpu_percent REAL,
     memory_percent REAL,
     degraded_total INTEGER NOT NULL DEFAULT 0,
+    rss_bytes INTEGER,
     PRIMARY KEY (device_id, time_unix_s)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
@@ -82,6 +86,16 @@ CREATE TABLE IF NOT EXISTS transition (
     PRIMARY KEY (device_id, boot_id, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transition_by_time ON transition (device_id, time_unix_s);
+CREATE TABLE IF NOT EXISTS thermal_transition (
+    device_id TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    time_unix_s REAL NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (device_id, boot_id, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS thermal_transition_by_time
+ON thermal_transition (device_id, time_unix_s);
 CREATE TABLE IF NOT EXISTS device_order (
     place INTEGER PRIMARY KEY,
     command_id TEXT NOT NULL,
@@ -172,7 +186,7 @@ def migrate(database: sqlite3.Connection, found: int) -> None:
         for statement in _statements():
             database.execute(statement)
         database.execute("INSERT OR IGNORE INTO own VALUES ('sink_id', ?)", (uuid4().hex,))
-        if found < SCHEMA_VERSION:
+        if found < _ROLLUPS_SINCE:
             # Samples of versions without rollups are counted bit by bit, by the upkeep.
             database.execute(
                 "INSERT OR IGNORE INTO uncounted_hour SELECT DISTINCT device_id, "

@@ -13,6 +13,7 @@ from typing import Final, Self
 import msgspec
 
 from edgeconsole.errors import LinkError, ProtocolError, RequestError
+from edgeconsole.fleet import switches
 from edgeconsole.fleet.alert_book import AlertBook
 from edgeconsole.fleet.alert_watch import AlertWatch
 from edgeconsole.fleet.backfill import Backfiller
@@ -28,8 +29,9 @@ from edgeconsole.fleet.model_desk import ModelDesk
 from edgeconsole.fleet.open_links import OpenLinks
 from edgeconsole.fleet.order_book import AuditRow, OrderBook
 from edgeconsole.fleet.orders import Intent, Standing
-from edgeconsole.fleet.store import HISTORY_SAMPLES, RECENT_EVENTS, FleetStore
+from edgeconsole.fleet.store import HISTORY_SAMPLES, RECENT_EVENTS, FleetStore, Point
 from edgeconsole.fleet.why import explain_live, explain_past
+from edgeconsole.protocol.telemetry import DeviceEvent
 
 _EVENTS_TO_RECALL: Final = 50
 
@@ -162,8 +164,14 @@ class FleetService:
         found = await explain_past(self.history, device_id, note=note or "it is not connected")
         if view is None or view.sample is None:
             return found
-        ahead_s = view.sample.time_unix_s + (view.age_s or 0.0) - time.time()
-        return msgspec.structs.replace(found, routes=view.sample.routes, ahead_s=ahead_s)
+        heard, age_s = view.sample, view.age_s or 0.0
+        return msgspec.structs.replace(
+            found,
+            routes=heard.routes,
+            heat=heard.thermal,
+            ahead_s=heard.time_unix_s + age_s - time.time(),
+            age_s=age_s,
+        )
 
     async def _refill(self, device_id: str) -> None:
         """Draw a device's last minutes anew: something that was missing is in the history now."""
@@ -183,4 +191,14 @@ class FleetService:
         for device_id in self.store.ids():
             points = await self.history.recent_points(device_id, HISTORY_SAMPLES, now_unix_s, now_s)
             events = await self.history.recent_events(device_id, _EVENTS_TO_RECALL)
-            self.store.recall(device_id, points, events)
+            self.store.recall(
+                device_id, points, events, await self._minute_before(device_id, events)
+            )
+
+    async def _minute_before(self, device_id: str, events: Sequence[DeviceEvent]) -> list[Point]:
+        """Return what was heard before the latest switch to another bundle, on the device's clock."""
+        told = switches.latest(events)
+        if told is None:
+            return []
+        at = told.time_unix_s
+        return await self.history.recent_points(device_id, switches.WINDOW_S, at, at)

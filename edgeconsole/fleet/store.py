@@ -7,10 +7,9 @@ ages can be tested. All views are immutable.
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Final
@@ -67,7 +66,7 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     memory_percent: float | None
     rate_per_s: float
     key: str = ""
-    """The bundle that the latencies are of, `model/version/variant`; empty: the past does not say."""
+    """The bundle that the latencies are of, `model/version/variant`; empty: none, or not known."""
     rss_bytes: int | None = None
     """The memory of its workers."""
 
@@ -104,6 +103,13 @@ class DeviceView(msgspec.Struct, frozen=True, gc=False):
     orders: tuple[Standing, ...] = ()
     """What was ordered and has not arrived yet, oldest first."""
 
+    def answering(self, model: str) -> ModelSample | None:
+        """Return what answers to a model's name; `None`: nothing does, or nobody has heard."""
+        for each in self.sample.models if self.sample is not None else ():
+            if each.active and each.model == model:
+                return each
+        return None
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -120,6 +126,8 @@ class _Entry:
     switch: Switch | None = None
     told: DeviceEvent | None = None
     """A switch that was told of, and whose place on our clock is not known yet."""
+    minute: tuple[Point, ...] = ()
+    """What an earlier console heard in the minute before that, by the device's wall clock."""
     view: DeviceView | None = None
     """The latest view; forgotten when anything in it but its ages changes."""
 
@@ -183,7 +191,7 @@ class FleetStore:
         entry = self._entries[device_id]
         entry.events.append(event)
         if event.activated:
-            entry.told = event
+            entry.told, entry.minute = event, ()
             if entry.sample is not None and entry.sampled_at is not None:
                 _note_switch(entry, entry.sample, entry.sampled_at, live=True)
 
@@ -195,13 +203,21 @@ class FleetStore:
             entry.view = None
 
     def recall(
-        self, device_id: str, points: Iterable[Point], events: Iterable[DeviceEvent]
+        self,
+        device_id: str,
+        points: Iterable[Point],
+        events: Iterable[DeviceEvent],
+        minute: Iterable[Point] = (),
     ) -> None:
-        """Put back what an earlier console heard; call it before anything new is added."""
+        """Put back what an earlier console heard; call it before anything new is added.
+
+        `minute` is what came before the latest switch to another bundle, by the device's wall clock:
+        where that is on ours is not known before the device says something.
+        """
         entry = self._entries[device_id]
         entry.points.extend(points)
         entry.events.extend(events)
-        entry.told = next((each for each in reversed(entry.events) if each.activated), None)
+        entry.told, entry.minute = switches.latest(entry.events), tuple(minute)
 
     def refill(
         self, device_id: str, points: Sequence[Point], events: Iterable[DeviceEvent]
@@ -211,8 +227,9 @@ class FleetStore:
         if points:
             until = points[-1].at + _SAME_S
             newer = [point for point in entry.points if point.at > until]
-            known_better = _heard(points, entry.points)
-            entry.points = deque((*known_better, *newer), maxlen=HISTORY_SAMPLES)
+            entry.points = deque((*points, *newer), maxlen=HISTORY_SAMPLES)
+            if entry.switch is not None and not entry.switch.before_key:
+                entry.switch = _learned(entry.switch, entry.points)
         known = {(event.boot_id, event.seq): event for event in (*events, *entry.events)}
         in_order = sorted(known.values(), key=lambda event: (event.time_unix_s, event.seq))
         entry.events = deque(in_order, maxlen=RECENT_EVENTS)
@@ -332,35 +349,40 @@ def _point(at: float, sample: DeviceSample) -> Point:
     )
 
 
-def _heard(read: Sequence[Point], heard: Iterable[Point]) -> Iterator[Point]:
-    """Return what was read, and in its place what was heard of the same moment: it says more."""
-    live = [point for point in heard if point.key]
-    times = [point.at for point in live]
-    for point in read:
-        place = bisect_left(times, point.at - _SAME_S)
-        same = place < len(live) and times[place] <= point.at + _SAME_S
-        yield live[place] if same else point
-
-
 def _note_switch(entry: _Entry, sample: DeviceSample, sampled_at: float, *, live: bool) -> None:
     """Note the switch that was told of, with the figures of before, which will be forgotten.
 
     A `sample` leads from the device's wall clock to ours; one from before the switch, `live`, also
-    says what answered then. What happened before all that charts show is left out.
+    says what answered then. Else it is in what was written down: in the minute that an earlier
+    console heard, or in what charts show. What neither reaches back to is left out.
     """
-    event, entry.told = entry.told, None
+    event, minute = entry.told, entry.minute
+    entry.told, entry.minute = None, ()
     if event is None:
         return
     at = sampled_at + event.time_unix_s - sample.time_unix_s
-    key = event.activated
-    model = key.partition("/")[0]
-    active = [each for each in sample.models if each.active]
-    before = next((each.key for each in active if live and each.model == model), "")
-    if before == key or sampled_at - at > HISTORY_SAMPLES:
+    if sampled_at - at > (switches.SHOWN_S if minute else HISTORY_SAMPLES):
         return
-    alone = all(each.model == model for each in active)
-    found = switches.before(tuple(entry.points), at, model, before, alone=alone)
-    entry.switch = Switch(at, model, before, key, found)
+    after = event.activated
+    model = after.partition("/")[0]
+    points, moment = (minute, event.time_unix_s) if minute else (tuple(entry.points), at)
+    if live:
+        active = [each for each in sample.models if each.active and each.model == model]
+        before = active[0].key if active else ""
+    else:
+        before = switches.seen_before(points, moment, model)
+    if before != after:
+        found = switches.before(points, moment, before)
+        entry.switch = Switch(at, model, before, after, found)
+
+
+def _learned(switch: Switch, points: Iterable[Point]) -> Switch:
+    """Return a switch with what came before it, now that more of the past is known."""
+    known = tuple(points)
+    key = switches.seen_before(known, switch.at, switch.model)
+    if key in ("", switch.after_key):
+        return switch
+    return replace(switch, before_key=key, before=switches.before(known, switch.at, key))
 
 
 def _after(points: deque[Point], since: float) -> Iterator[Point]:

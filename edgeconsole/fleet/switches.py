@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, Protocol
+
+from edgeconsole.protocol.telemetry import DeviceEvent
 
 WINDOW_S: Final = 60.0
 """Figures are medians over so long before the switch, and over the latest so long after it."""
@@ -74,33 +76,35 @@ class Switch:
     before: Figures
 
 
-def before(points: Sequence[PointLike], at: float, model: str, key: str, *, alone: bool) -> Figures:
-    """Return the figures of the minute before a switch, while `key` answered; empty: not known.
+def latest(events: Iterable[DeviceEvent]) -> DeviceEvent | None:
+    """Return the latest event, of those in their order, that tells of a switch."""
+    return next((each for each in reversed(tuple(events)) if each.activated), None)
 
-    A moment that does not say whose latencies it has counts only where there is no other model:
-    `alone`.
+
+def seen_before(points: Sequence[PointLike], at: float, model: str) -> str:
+    """Return which bundle answered to a model's name in the minute before `at`; empty: not known.
+
+    For who was not there, and has only what was written down. Of several models a moment names one.
     """
+    keys = [each.key for each in points if at - WINDOW_S < each.at <= at]
+    return next((key for key in reversed(keys) if key.startswith(f"{model}/")), "")
 
-    def counts(of: str) -> bool:
-        if not of:
-            return alone
-        return of == key if key else of.startswith(f"{model}/")
 
-    return _figures(points, at - WINDOW_S, at, counts)
+def before(points: Sequence[PointLike], at: float, key: str) -> Figures:
+    """Return the figures of the minute before a switch, while `key` answered; empty: not known."""
+    return _figures(points, at - WINDOW_S, at, key)
 
 
 def after(points: Sequence[PointLike], switch: Switch, now: float) -> Figures:
     """Return the figures of the latest minute since a switch."""
     since = max(switch.at + SETTLED_S, now - WINDOW_S)
-    return _figures(points, since, now, lambda of: of == switch.after_key)
+    return _figures(points, since, now, switch.after_key)
 
 
-def _figures(
-    points: Sequence[PointLike], since: float, until: float, counts: Callable[[str], bool]
-) -> Figures:
+def _figures(points: Sequence[PointLike], since: float, until: float, key: str) -> Figures:
     """Return the medians after `since` and up to `until`; the heat is the whole device's."""
     inside = [each for each in points if since < each.at <= until]
-    own = [each for each in inside if counts(each.key)]
+    own = [each for each in inside if key and each.key == key]
     return Figures(
         p50_ms=_median(own, lambda each: each.p50_ms),
         p99_ms=_median(own, lambda each: each.p99_ms),

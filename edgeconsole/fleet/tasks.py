@@ -12,15 +12,27 @@ from edgeconsole.optimization_options import Asked, option_words
 from edgeconsole.protocol.control import (
     ActivateModel,
     CancelJob,
+    CheckModel,
+    LoadModel,
     Optimize,
     RemoveModel,
     RollBackModel,
+    UnloadModel,
 )
 
 # Each task has `words`, what it is called; `reply_s`, how long the device may take to reply; and
 # `waits_s`, how long it may wait for the device at most.
 
-TaskCommand = ActivateModel | CancelJob | Optimize | RemoveModel | RollBackModel
+TaskCommand = (
+    ActivateModel
+    | CancelJob
+    | CheckModel
+    | LoadModel
+    | Optimize
+    | RemoveModel
+    | RollBackModel
+    | UnloadModel
+)
 
 REPLY_S: Final = 10.0
 LOAD_REPLY_S: Final = 75.0
@@ -111,8 +123,7 @@ class ActivateTask(msgspec.Struct, frozen=True, tag="activate"):
 
     def line(self, device_id: str) -> str:
         """Return it as one types it."""
-        key = f"{self.model}/{self.version}/{self.variant}".rstrip("/")
-        return shlex.join(["activate", device_id, key])
+        return shlex.join(["activate", device_id, _name(self)])
 
     def command(self, by: Sender) -> ActivateModel:
         """Return the command for the device."""
@@ -125,6 +136,68 @@ class ActivateTask(msgspec.Struct, frozen=True, tag="activate"):
             self.expected,
             by.command_id,
         )
+
+
+class LoadTask(msgspec.Struct, frozen=True, tag="load"):
+    """Start a worker for a stored bundle; what answers stays."""
+
+    model: str
+    version: str = ""
+    variant: str = ""
+
+    words: ClassVar[str] = "load"
+    reply_s: ClassVar[float] = LOAD_REPLY_S
+    waits_s: ClassVar[float] = PRESENT_S
+
+    def line(self, device_id: str) -> str:
+        """Return it as one types it."""
+        return shlex.join(["load", device_id, _name(self)])
+
+    def command(self, by: Sender) -> LoadModel:
+        """Return the command for the device."""
+        return LoadModel(by.message_id, self.model, self.version, self.variant, by.command_id)
+
+
+class UnloadTask(msgspec.Struct, frozen=True, tag="unload"):
+    """End a model's workers once they have answered what they accepted."""
+
+    model: str
+    version: str = ""
+    variant: str = ""
+
+    words: ClassVar[str] = "unload"
+    reply_s: ClassVar[float] = LOAD_REPLY_S
+    """Each of its workers drains, one after the other."""
+    waits_s: ClassVar[float] = PRESENT_S
+
+    def line(self, device_id: str) -> str:
+        """Return it as one types it."""
+        return shlex.join(["unload", device_id, _name(self)])
+
+    def command(self, by: Sender) -> UnloadModel:
+        """Return the command for the device."""
+        return UnloadModel(by.message_id, self.model, self.version, self.variant, by.command_id)
+
+
+class StoreTask(msgspec.Struct, frozen=True, tag="store"):
+    """Have a bundle in the store without letting it answer; it is given once its files are there."""
+
+    folder: str
+    """Where it lies for who ordered it, as it was typed."""
+    digest: str
+
+    words: ClassVar[str] = "deploy --no-activate"
+    reply_s: ClassVar[float] = LOAD_REPLY_S
+    """It is read from a disk that may be an SD card."""
+    waits_s: ClassVar[float] = PRESENT_S
+
+    def line(self, device_id: str) -> str:
+        """Return it as one types it."""
+        return shlex.join(["deploy", "--no-activate", device_id, self.folder])
+
+    def command(self, by: Sender) -> CheckModel:
+        """Return the command for the device."""
+        return CheckModel(by.message_id, self.digest, by.command_id)
 
 
 class RollBackTask(msgspec.Struct, frozen=True, tag="rollback"):
@@ -168,4 +241,18 @@ class RemoveTask(msgspec.Struct, frozen=True, tag="remove"):
         return RemoveModel(by.message_id, self.digest, by.command_id)
 
 
-Task = OptimizeTask | CancelTask | ActivateTask | RollBackTask | RemoveTask
+def _name(task: ActivateTask | LoadTask | UnloadTask) -> str:
+    """Return `MODEL[/VERSION[/VARIANT]]`, as far as it says."""
+    return f"{task.model}/{task.version}/{task.variant}".rstrip("/")
+
+
+Task = (
+    OptimizeTask
+    | CancelTask
+    | ActivateTask
+    | LoadTask
+    | UnloadTask
+    | StoreTask
+    | RollBackTask
+    | RemoveTask
+)

@@ -140,6 +140,7 @@ def prune(path: Path, keep: RetentionConfig, now_unix_s: float) -> bool:
         ("fleet_m1", "start_unix_s", keep.minute_days * 86_400),
         ("event", "time_unix_s", keep.event_days * 86_400),
         ("transition", "time_unix_s", keep.event_days * 86_400),
+        ("thermal_transition", "time_unix_s", keep.event_days * 86_400),
         ("alert", "until_unix_s", keep.event_days * 86_400),
         ("gap", "until_unix_s", keep.hour_days * 86_400),
     )

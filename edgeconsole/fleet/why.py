@@ -50,6 +50,13 @@ async def explain_past(
     """Look into the history; `note` says why the device was not asked. Raises `StoreError`."""
     try:
         found = await history.transitions(device_id, model, limit)
+        heat = await history.thermal_transitions(device_id, limit)
     except sqlite3.Error as error:
         raise StoreError(f"{history.path}: {error}") from error
-    return Explanation(device_id, live=False, note=note, transitions=tuple(found))
+    return Explanation(
+        device_id,
+        live=False,
+        note=note,
+        transitions=tuple(found),
+        thermal_transitions=tuple(heat),
+    )

@@ -78,12 +78,14 @@ class ListModels(_Command, frozen=True, tag="list_models"):
 class LoadModel(_Command, frozen=True, tag="load"):
     """Start a worker for a stored model; it does not get requests before `activate`.
 
-    An empty `version` or `variant` means: the newest stored one.
+    An empty `version` or `variant` means: the newest stored one. A `command_id` that was carried out
+    before changes nothing: the reply says what it did then.
     """
 
     model: str
     version: str = ""
     variant: str = ""
+    command_id: CommandIdIfAny = ""
 
 
 class ActivateModel(_Command, frozen=True, tag="activate"):
@@ -111,17 +113,28 @@ class RollBackModel(_Command, frozen=True, tag="rollback"):
 
 
 class UnloadModel(_Command, frozen=True, tag="unload"):
-    """Drain and end a model's workers; without `version` and `variant`, all of that name."""
+    """Drain and end a model's workers; without `version` and `variant`, all of that name; likewise."""
 
     model: str
     version: str = ""
     variant: str = ""
+    command_id: CommandIdIfAny = ""
 
 
 class RemoveModel(_Command, frozen=True, tag="remove"):
     """Remove a stored bundle and the files that no other names; likewise once per `command_id`.
 
     Refused for what answers, what answered before it, and what anything else needs.
+    """
+
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    command_id: CommandIdIfAny = ""
+
+
+class CheckModel(_Command, frozen=True, tag="check"):
+    """Read a stored bundle and compare each byte with its manifest; once per `command_id`.
+
+    The last step of bringing a bundle that is not to answer: what is said to be stored was read there.
     """
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -247,6 +260,7 @@ Command = (
     | RollBackModel
     | UnloadModel
     | RemoveModel
+    | CheckModel
     | Force
     | Release
     | ForceThermal

@@ -20,6 +20,9 @@ Interval = tuple[float, float]
 
 AGREEMENT: Final = "agreement"
 """The metric where no labels are: how often a variant answers as the original does."""
+CLOSENESS: Final = "closeness"
+"""The same where an answer is no choice, such as an embedding: 1 − the relative error of its values."""
+UNLABELLED: Final = (AGREEMENT, CLOSENESS)
 
 
 class Objective(StrEnum):
@@ -79,7 +82,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     drop: float | None = None
     drop_ci: Interval | None = None
     agreement: Share | None = None
-    """How often it answers as the original does."""
+    """How often it answers as the original does, or how close to it."""
     pareto: bool = False
     status: VariantStatus = VariantStatus.OK
     reason: str = ""

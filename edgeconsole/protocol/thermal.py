@@ -121,6 +121,8 @@ class ThermalTransition(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     conditions: tuple[Condition, ...] = ()
     simulated: bool = False
+    actor: str = ""
+    """Who forced the state that holds after it; empty: it is the policy's own."""
 
 
 class ThermalConditions(msgspec.Struct, frozen=True):

@@ -304,14 +304,7 @@ class EdgeIntelligentAgent:
 
     def force_thermal(self, command: ForceThermal) -> str:
         """Force a thermal state, or end that; returns a sentence. Raises `RequestError`."""
-        message = self.thermal.force(command)
-        what = "ended what is forced on" if command.state is None else f"forced {command.state} on"
-        self.telemetry.record(
-            Severity.WARNING,
-            "thermal_forced",
-            f"{command.actor} {what} the thermal policy: {command.reason} ({message})",
-        )
-        return message
+        return self.thermal.force(command)
 
     def explain(self, command: Explain) -> ExplainReply:
         """Return why the device answers as it does; raises `RequestError`."""

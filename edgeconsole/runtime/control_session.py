@@ -15,6 +15,7 @@ from edgeconsole.protocol.control import (
     ActivateModel,
     Backfill,
     CancelJob,
+    CheckModel,
     Command,
     Done,
     EventPush,
@@ -55,7 +56,8 @@ MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 60.0
 MAX_WAITING: Final = 16
 """Overflow rule for commands that take their time: one more is refused."""
-_Slow = LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel | CancelJob
+_Change = LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel | CheckModel
+_Slow = _Change | CancelJob
 """What may wait for a process; nobody's stop and nobody's look waits behind it."""
 
 _log = logging.getLogger("edgeconsole.agent")
@@ -154,7 +156,14 @@ class ControlSession:
                 return Done(command.id)
             case ListModels():
                 return ModelsReply(command.id, await agent.models.listed())
-            case LoadModel() | ActivateModel() | RollBackModel() | UnloadModel() | RemoveModel():
+            case (
+                LoadModel()
+                | ActivateModel()
+                | RollBackModel()
+                | UnloadModel()
+                | RemoveModel()
+                | CheckModel()
+            ):
                 return Done(command.id, await self._change(command))
             case Force() | Release() | ForceThermal() | Explain():
                 return await self._order(command)
@@ -163,21 +172,21 @@ class ControlSession:
             case Backfill():
                 return await agent.offline.backfill(command)
 
-    async def _change(
-        self, command: LoadModel | ActivateModel | RollBackModel | UnloadModel | RemoveModel
-    ) -> str:
+    async def _change(self, command: _Change) -> str:
         models = self._agent.models
         match command:
             case LoadModel():
-                return await models.load(command.model, command.version, command.variant)
+                return await models.load(command)
             case ActivateModel():
                 return await models.activate(command)
             case RollBackModel():
                 return await models.roll_back(command)
             case UnloadModel():
-                return await models.unload(command.model, command.version, command.variant)
+                return await models.unload(command)
             case RemoveModel():
                 return await models.remove(command)
+            case CheckModel():
+                return await models.check(command)
 
     async def _order(self, command: Force | Release | ForceThermal | Explain) -> Reply:
         match command:

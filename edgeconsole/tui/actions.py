@@ -33,7 +33,8 @@ HELP: Final = "help"
 CONFIRM: Final = "confirm"
 OF_A_DEVICE: Final = (FLEET, DEVICE, WHY)
 """Where there is a device to act on: those marked, the one under the cursor, or the one shown."""
-MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, MODELS, MODEL, JOBS, JOB)
+BUNDLES: Final = (MODELS, MODEL)
+MAIN: Final = (FLEET, DEVICE, WHY, AUDIT, *BUNDLES, JOBS, JOB)
 SCROLLING: Final = (*MAIN, HELP)
 EVERYWHERE: Final = (*SCROLLING, CONFIRM)
 
@@ -127,6 +128,46 @@ ACTIONS: Final = (
         footer=1,
         label="Open",
     ),
+    Action(
+        "activate_model",
+        ("A",),
+        "activate the bundle",
+        BUNDLES,
+        "Device",
+        danger=Danger.CHANGE,
+        footer=2,
+        label="Activate",
+    ),
+    Action(
+        "deploy_model",
+        ("D",),
+        "activate what is recommended",
+        BUNDLES,
+        "Device",
+        danger=Danger.CHANGE,
+        footer=4,
+        label="Deploy best",
+    ),
+    Action(
+        "roll_back_model",
+        ("R",),
+        "roll back to what answered before",
+        BUNDLES,
+        "Device",
+        danger=Danger.CHANGE,
+        footer=5,
+        label="Roll back",
+    ),
+    Action(
+        "remove_model",
+        ("X",),
+        "remove the bundle from the stores",
+        BUNDLES,
+        "Device",
+        danger=Danger.STOP,
+        footer=12,
+        label="Remove",
+    ),
     Action("models", ("3",), "models and variants", MAIN, "Fleet"),
     Action("jobs", ("4",), "optimisation jobs", MAIN, "Fleet"),
     Action("mark", ("space",), "mark the device", (FLEET,), "Fleet", footer=7, label="Mark"),
@@ -174,10 +215,20 @@ ACTIONS: Final = (
         label="Release",
     ),
     Action(
+        "thermal",
+        ("T",),
+        "force a thermal state, or end that",
+        OF_A_DEVICE,
+        "Device",
+        danger=Danger.STOP,
+        footer=12,
+        label="Thermal",
+    ),
+    Action(
         "optimize",
         ("O",),
         "make a model smaller and faster",
-        (FLEET, DEVICE, MODELS, MODEL),
+        (FLEET, DEVICE, *BUNDLES),
         "Device",
         danger=Danger.CHANGE,
         footer=11,

@@ -27,18 +27,20 @@ from edgeconsole.tui.filter import FilterError
 from edgeconsole.tui.glyphs import ALPHABETS
 from edgeconsole.tui.job_acts import JobAct, JobRequest
 from edgeconsole.tui.job_lines import JobKey
+from edgeconsole.tui.model_acts import ModelAct, ModelRequest
 from edgeconsole.tui.optimize_words import OptimizeRequest
 from edgeconsole.tui.order_words import OrderRequest
 from edgeconsole.tui.screens.audit import AuditScreen
 from edgeconsole.tui.screens.base import ConsoleScreen, Handler
 from edgeconsole.tui.screens.confirm import ConfirmScreen
 from edgeconsole.tui.screens.confirm_job import JobConfirmScreen
+from edgeconsole.tui.screens.confirm_model import ModelConfirmScreen
 from edgeconsole.tui.screens.device import DeviceScreen
 from edgeconsole.tui.screens.dialog import Dialog, Given
 from edgeconsole.tui.screens.fleet import FleetScreen
 from edgeconsole.tui.screens.help import HelpScreen
 from edgeconsole.tui.screens.jobs import JobScreen, JobsScreen
-from edgeconsole.tui.screens.models import ModelScreen, ModelsScreen
+from edgeconsole.tui.screens.models import BundlesScreen, ModelScreen, ModelsScreen
 from edgeconsole.tui.screens.optimize import OptimizeScreen
 from edgeconsole.tui.screens.why import WhyScreen
 from edgeconsole.tui.service import ConsoleService
@@ -200,10 +202,15 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
             "open_job": self._open_job_selected,
             "cancel_job": lambda: self._ask_job(JobAct.CANCEL),
             "activate_job": lambda: self._ask_job(JobAct.ACTIVATE),
+            "activate_model": lambda: self._ask_model(ModelAct.ACTIVATE),
+            "deploy_model": lambda: self._ask_model(ModelAct.DEPLOY),
+            "roll_back_model": lambda: self._ask_model(ModelAct.ROLL_BACK),
+            "remove_model": lambda: self._ask_model(ModelAct.REMOVE),
             "optimize": lambda: self.ask_optimize(OptimizeRequest()),
             "failsafe": lambda: self._ask_here(OrderKind.FAILSAFE_ON),
             "fallback": lambda: self._ask_here(OrderKind.FALLBACK_ON),
             "release": lambda: self._ask_here(OrderKind.RELEASE),
+            "thermal": lambda: self._ask_here(OrderKind.THERMAL_HOT),
             "help": self.open_help,
             "pause": self._pause,
             "faster": lambda: self._change_rate(1),
@@ -271,7 +278,7 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     async def _leave_lists(self) -> None:
         """Close models and jobs that are on top: lists take each other's place."""
-        while isinstance(self.screen, ModelsScreen | ModelScreen | JobsScreen | JobScreen):
+        while isinstance(self.screen, BundlesScreen | JobsScreen | JobScreen):
             await self.pop_screen()
 
     async def open_models(self, device_id: str = "") -> None:
@@ -287,10 +294,18 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
 
     async def _open_model_selected(self) -> None:
         screen = self.screen
-        chosen = screen.chosen() if isinstance(screen, ModelsScreen) else None
-        if chosen is not None and isinstance(screen, ModelsScreen):
-            opened = ModelScreen(self.state, self.service, chosen[0].model, screen.device_id)
-            await self._open(opened)
+        if isinstance(screen, ModelsScreen) and (row := screen.chosen()) is not None:
+            await self._open(ModelScreen(self.state, self.service, row, screen.device_id))
+
+    async def _ask_model(self, act: ModelAct) -> None:
+        """Let it be confirmed, or say why there is nothing to confirm."""
+        screen = self.screen
+        asked = screen.asked_for(act) if isinstance(screen, BundlesScreen) else ""
+        if isinstance(asked, ModelRequest):
+            await self._open(ModelConfirmScreen(self.state, asked), self._decided)
+        elif asked:
+            self.state.tell(asked)
+            self.tick()
 
     async def open_jobs(self, device_id: str = "") -> None:
         """Show the optimisation jobs of the fleet, or of one device."""
@@ -361,12 +376,9 @@ class EdgeConsoleApp(App[int], inherit_bindings=False):
     def _optimize_here(self) -> tuple[str, list[str]]:
         """Return the model under the cursor and the devices at hand; either may be empty."""
         screen = self.screen
-        if isinstance(screen, ModelScreen):
-            what, devices = screen.chosen()
-            return what, self._one_of(devices)
-        if isinstance(screen, ModelsScreen) and (chosen := screen.chosen()) is not None:
-            bundle, devices = chosen
-            return bundle.model if bundle.active else bundle.key, self._one_of(devices)
+        if isinstance(screen, BundlesScreen) and (row := screen.chosen()) is not None:
+            what = row.bundle.model if row.active else row.bundle.key
+            return what, self._one_of(row.active or row.stored)
         return "", self._devices_here(marked=True)
 
     def _one_of(self, devices: Sequence[str]) -> list[str]:

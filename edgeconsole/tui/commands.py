@@ -35,6 +35,7 @@ VERBS: Final = (
     Verb("fallback", "fallback on|off …", "force the fallback model", takes="order"),
     Verb("maintenance", "maintenance on|off", "drain, then refuse", takes="order"),
     Verb("release", "release …", "end what was forced", takes="order"),
+    Verb("thermal", "thermal …", "force a thermal state", takes="order"),
     Verb("audit", "audit", "what was ordered, and its outcome"),
     Verb("models", "models [DEVICE]", "models, variants, who runs them", takes="device"),
     Verb("optimize", "optimize [MODEL] …", "the optimise form, filled in", takes="optimize"),
@@ -42,8 +43,8 @@ VERBS: Final = (
     Verb("help", "help", "show the help"),
     Verb("q", "q", "quit"),
 )
-"""Every command of this release. Orders take `[DEVICE…] --model M --for 30m --reason …`, `optimize`
-what the verb takes, with `--on DEVICE…`."""
+"""Every command of this release. Orders take `[DEVICE…] --model M --for 30m --reason …`, `thermal`
+`--state S` or `--release` in the model's place, `optimize` what the verb takes, with `--on DEVICE…`."""
 
 _ALIASES: Final = {"quit": "q", "d": "device", "f": "fleet"}
 
@@ -99,7 +100,8 @@ def complete(line: str, devices: Sequence[str]) -> str | None:
     if verb is None or verb.takes not in ("device", "order", "optimize") or not argument.strip():
         return None
     before, gap, word = ("", "", argument) if verb.takes == "device" else argument.rpartition(" ")
-    if not word or (verb.takes != "device" and not gap and folded_name != "release"):
+    switched = verb.takes != "device" and folded_name not in ("release", "thermal")
+    if not word or (switched and not gap):
         # What follows the verb itself is on or off, or a model.
         return None
     folded = word.casefold()

@@ -13,7 +13,7 @@ from typing import Final
 from edgeconsole.durations import duration_text
 from edgeconsole.fleet.blast import Blast, Effort
 from edgeconsole.fleet.levels import Level
-from edgeconsole.fleet.orders import Intent, OrderKind, Outcome, Standing
+from edgeconsole.fleet.orders import THERMAL_KINDS, Intent, OrderKind, Outcome, Standing
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui.glyphs import Glyphs
 from edgeconsole.tui.runs import Line, crop
@@ -26,6 +26,8 @@ TITLES: Final = {
     OrderKind.MAINTENANCE_ON: "Put into maintenance",
     OrderKind.MAINTENANCE_OFF: "End the maintenance",
     OrderKind.RELEASE: "Release",
+    **dict.fromkeys(THERMAL_KINDS, "Set the thermal state"),
+    OrderKind.THERMAL_RELEASE: "Release the thermal state",
 }
 _EFFECTS: Final = {
     OrderKind.FAILSAFE_ON: "The declared static answer is given; without one, a refusal.",
@@ -34,8 +36,13 @@ _EFFECTS: Final = {
     OrderKind.FALLBACK_OFF: "A forced fallback ends; what else is forced goes on.",
     OrderKind.MAINTENANCE_OFF: "The maintenance ends; what else is forced goes on.",
     OrderKind.MAINTENANCE_ON: "What was accepted is finished; then every request is refused.",
+    OrderKind.THERMAL_NOMINAL: "Nothing is held back, however hot it is, until it is critical.",
+    OrderKind.THERMAL_WARM: "Jobs wait, batches are halved; no more than that until it is critical.",
+    OrderKind.THERMAL_HOT: "Half of the usual rate at most; then fewer workers, a lighter model.",
+    OrderKind.THERMAL_CRITICAL: "No model is asked: the static answer is given, or a refusal.",
+    OrderKind.THERMAL_RELEASE: "A forced thermal state ends; the device's own policy decides.",
 }
-_RELEASED: Final = "Whatever was forced ends, latches included; the ladder decides."
+_RELEASED: Final = "Whatever rung was forced ends, latches included; the ladder decides."
 _MOST_NAMES: Final = 6
 _MOST_FORM: Final = 4
 _HOW: Final = {
@@ -53,11 +60,9 @@ def what(
 
     `hidden` of the devices are not on the screen behind: they do not pass its filter.
     """
+    which = (f"   model {fmt.escape(model) or 'all'}", "text" if model else "muted")
     lines: list[Line] = [
-        (
-            *counted(blast),
-            (f"   model {fmt.escape(model) or 'all'}", "text" if model else "muted"),
-        ),
+        (*counted(blast), *(() if blast.kind in THERMAL_KINDS else (which,))),
         ((names(blast.devices), "muted"),),
         (),
     ]
@@ -81,7 +86,7 @@ def _against(blast: Blast, queue_s: float, glyphs: Glyphs) -> list[Line]:
     if len(blast.lacking) > 3:
         lines.append(((f"… and {len(blast.lacking) - 3} more have none", "warn"),))
     for device, held in blast.held[:3]:
-        ends = "ends" if blast.kind.forces is None else "is replaced"
+        ends = "is replaced" if blast.kind.lasts else "ends"
         text = f"{fmt.escape(device)}: {fmt.escape(held)} {ends}"
         lines.append(((text, "failsafe"),))
     if len(blast.held) > 3:
@@ -135,7 +140,8 @@ def form(line: str, width: int) -> list[Line]:
 def outcome_text(intent: Intent, standings: Sequence[Standing]) -> str:
     """Return in one line what became of an order, the worst in its own words."""
     counts = Counter(standing.outcome for standing in standings)
-    if intent.task is not None and len(standings) == 1 and standings[0].detail:
+    told = intent.task is not None or intent.kind in THERMAL_KINDS
+    if told and len(standings) == 1 and standings[0].detail:
         (only,) = standings
         return f"{only.order.device_id}: {_HOW.get(only.outcome, '')}{only.detail}"
     parts = ", ".join(f"{counts[each]} {each.value}" for each in Outcome if counts[each])

@@ -9,7 +9,6 @@ from typing import Final
 from edgeconsole.fleet.store import DeviceView
 from edgeconsole.fleet.tasks import ActivateTask, CancelTask
 from edgeconsole.protocol.jobs import Job, JobBundle, JobState
-from edgeconsole.protocol.telemetry import ModelSample
 from edgeconsole.tui import format as fmt
 from edgeconsole.tui import job_lines
 from edgeconsole.tui.runs import Line, crop
@@ -75,7 +74,7 @@ def what(request: JobRequest, view: DeviceView | None, width: int) -> list[Line]
 
 def _activation(best: JobBundle, view: DeviceView | None) -> list[Line]:
     name = fmt.escape(best.model)
-    active = _active(best.model, view)
+    active = None if view is None else view.answering(best.model)
     before = "what answers now is unknown"
     if active is not None:
         before = f"in place of {fmt.escape(active.key)}"
@@ -87,14 +86,6 @@ def _activation(best: JobBundle, view: DeviceView | None) -> list[Line]:
     ]
 
 
-def _active(model: str, view: DeviceView | None) -> ModelSample | None:
-    sample = view.sample if view is not None else None
-    for each in sample.models if sample is not None else ():
-        if each.active and each.model == model:
-            return each
-    return None
-
-
 def task(request: JobRequest, view: DeviceView | None) -> CancelTask | ActivateTask:
     """Return what is to be done, as it stands now.
 
@@ -104,6 +95,6 @@ def task(request: JobRequest, view: DeviceView | None) -> CancelTask | ActivateT
     best = request.job.recommended
     if request.act is JobAct.CANCEL or best is None:
         return CancelTask(request.job.job_id)
-    active = _active(best.model, view)
+    active = None if view is None else view.answering(best.model)
     expected = "" if active is None else active.digest
     return ActivateTask(best.model, best.version, best.variant, best.digest, expected)

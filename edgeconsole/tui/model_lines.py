@@ -111,19 +111,27 @@ def lines(
     glyphs: Glyphs,
 ) -> list[Line]:
     """Return the table of the rows that were `found`, then who could not be asked."""
-    shown: list[Line] = []
-    if found:
-        room = max(_LEAST_WHERE, width - _BESIDE_WHERE)
-        heads = (*_HEADS[:-1], replace(_HEADS[-1], most=room))
-        header, *body = table(heads, [_cells(row, len(said), glyphs) for row in found], width - 2)
-        shown.append((("  ", "text"), *header))
-        for row, line in zip(found, body, strict=True):
-            here = row.bundle.digest == selected
-            pointer = (f"{glyphs.pointer if here else ' '} ", "accent")
-            shown.append((pointer, *(line if row.heard else quiet(line))))
-    elif any(not each.note for each in said):
+    shown = bundles(found, len(said), selected, width=width, glyphs=glyphs)
+    if not found and any(not each.note for each in said):
         shown += [(), ((" no model is in a store", "muted"),)]
     return [crop(line, width) for line in [*shown, *missing(said, "models", wall)]]
+
+
+def bundles(
+    found: Sequence[Row], devices: int, selected: str | None, *, width: int, glyphs: Glyphs
+) -> list[Line]:
+    """Return the table of some rows of so many devices: the headings, then a line each."""
+    if not found:
+        return []
+    room = max(_LEAST_WHERE, width - _BESIDE_WHERE)
+    heads = (*_HEADS[:-1], replace(_HEADS[-1], most=room))
+    header, *body = table(heads, [_cells(row, devices, glyphs) for row in found], width - 2)
+    shown: list[Line] = [(("  ", "text"), *header)]
+    for row, line in zip(found, body, strict=True):
+        here = row.bundle.digest == selected
+        pointer = (f"{glyphs.pointer if here else ' '} ", "accent")
+        shown.append((pointer, *(line if row.heard else quiet(line))))
+    return [crop(line, width) for line in shown]
 
 
 def _cells(row: Row, devices: int, glyphs: Glyphs) -> list[Run]:

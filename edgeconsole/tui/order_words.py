@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeconsole.errors import ConfigError
-from edgeconsole.fleet.orders import LADDER_KINDS, OrderKind, parse_hold
+from edgeconsole.fleet.orders import THERMAL_KINDS, OrderKind, parse_hold
 from edgeconsole.tui.command_error import CommandError, nearest
 
 OPTIONS: Final = ("--model", "--for", "--reason")
-VERBS: Final = tuple(dict.fromkeys(kind.value.split()[0] for kind in LADDER_KINDS))
+THERMAL_OPTIONS: Final = ("--state", "--for", "--reason")
+_RELEASE: Final = "--release"
+STATES: Final = tuple(kind.value.split()[1] for kind in THERMAL_KINDS)
+"""What the thermal policy may be ordered to; the last one lets go of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,14 @@ def parse_order(verb: str, argument: str, devices: Sequence[str]) -> OrderReques
         words = shlex.split(argument)
     except ValueError as error:
         raise CommandError(f"{argument!r}: {error}", hint="close the quotes") from error
-    kind, words = _kind(verb, words)
-    named, options = _options(words)
+    if verb == "thermal":
+        named, options = _options([each for each in words if each != _RELEASE], THERMAL_OPTIONS)
+        kind = _heat(options.get("--state", ""), release=_RELEASE in words)
+    else:
+        kind, words = _kind(verb, words)
+        named, options = _options(words, OPTIONS)
     hold = options.get("--for")
-    if hold is not None and kind.forces is None:
+    if hold is not None and not kind.lasts:
         raise CommandError(f":{kind.value} ends at once, so --for means nothing")
     try:
         hold_s = None if hold is None else parse_hold(hold)
@@ -60,7 +67,22 @@ def _kind(verb: str, words: list[str]) -> tuple[OrderKind, list[str]]:
     return OrderKind(f"{verb} {switch}"), words[1:]
 
 
-def _options(words: list[str]) -> tuple[list[str], dict[str, str]]:
+def thermal_kind(word: str) -> OrderKind:
+    """Return what is ordered of the thermal policy, one of `STATES`; raises `CommandError`."""
+    if word.casefold() not in STATES:
+        raise CommandError(f"no state {word!r} to force", hint=nearest(word, STATES))
+    return OrderKind(f"thermal {word.casefold()}")
+
+
+def _heat(state: str, *, release: bool) -> OrderKind:
+    if release and state:
+        raise CommandError("--state and --release are two orders")
+    if release:
+        return OrderKind.THERMAL_RELEASE
+    return thermal_kind(state) if state else OrderKind.THERMAL_HOT
+
+
+def _options(words: list[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     named: list[str] = []
     options: dict[str, str] = {}
     rest = iter(words)
@@ -68,8 +90,8 @@ def _options(words: list[str]) -> tuple[list[str], dict[str, str]]:
         if not word.startswith("--"):
             named.append(word)
             continue
-        if word not in OPTIONS:
-            raise CommandError(f"no option {word!r}", hint=nearest(word, OPTIONS))
+        if word not in known:
+            raise CommandError(f"no option {word!r}", hint=nearest(word, known))
         value = next(rest, "")
         if not value or word in options:
             raise CommandError(f"{word} needs one value")

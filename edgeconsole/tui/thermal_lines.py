@@ -54,18 +54,28 @@ def held_back(allowance: ThermalAllowance) -> str:
     return ", ".join(words)
 
 
-def thermal(view: DeviceView, width: int, glyphs: Glyphs) -> list[Line]:
+def override_text(sample: ThermalSample, wall: datetime, age_s: float) -> str:
+    """Return who forced what until when; empty if nobody did. The device said so `age_s` ago."""
+    held = sample.override
+    if held is None:
+        return ""
+    left_s = held.left_s - age_s
+    until = fmt.time_of_day(wall.timestamp() + left_s, wall)
+    left = f"{duration_text(left_s)} left" if left_s > 0 else "that is over"
+    ignored = ", ignored: the device is critical" if held.ignored else ""
+    who = f"{held.state} forced by {fmt.escape(held.actor)} until {until} ({left})"
+    return f"{who}{ignored}: {fmt.escape(held.reason)}"
+
+
+def thermal(view: DeviceView, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:
     """Return the policy's line or lines for a device; none for an agent without one."""
     if view.sample is None or view.sample.thermal is None:
         return []
     sample = view.sample.thermal
     lines = _folded([_state(sample, glyphs), *_figures(sample)], width)
-    if sample.override is not None:
-        held = sample.override
-        ignored = ", ignored: the device is critical" if held.ignored else ""
-        who = f"{held.state} forced by {fmt.escape(held.actor)} for {duration_text(held.left_s)}"
-        text = f"{who}{ignored}: {fmt.escape(held.reason)}"
-        lines.append(crop((("   ", "text"), (text, "failsafe")), width))
+    forced = override_text(sample, wall, view.age_s or 0.0)
+    if forced:
+        lines.append(crop((("   ", "text"), (forced, "failsafe")), width))
     lines += [
         crop((("   ", "text"), (fmt.escape(each), "warn")), width) for each in sample.warnings
     ]
@@ -84,7 +94,10 @@ def transition_lines(
     role = LEVEL_ROLES[LEVELS[each.after]] if hotter else "ok"
     moved = each.before is not each.after
     what = f"{each.before} → {each.after}" if moved else f"{each.after}, step {each.step_after}"
-    why = [each.cause.replace("_", " ") if moved else "", each.reason if moved else ""]
+    why = [each.cause.replace("_", " "), each.reason] if moved else []
+    if each.actor:
+        said = each.reason.removeprefix(f"{each.actor}: ") if moved else ""
+        why = [f"forced by {each.actor}{': ' if said else ''}{said}"]
     title: Line = (
         (f" {fmt.time_of_day(each.time_unix_s, wall)} ", "muted"),
         (glyphs.shapes[LEVELS[each.after] if hotter else Level.OK], role),
@@ -97,7 +110,9 @@ def transition_lines(
 
 
 def mark(each: ThermalTransition) -> tuple[str, Level]:
-    """Return a transition's role and level on a chart."""
+    """Return a transition's role and level on a chart: what was forced is not the heat's doing."""
+    if each.actor:
+        return LEVEL_ROLES[Level.FAILSAFE], Level.FAILSAFE
     hotter = each.step_after > each.step_before
     level = LEVELS[each.after] if hotter else Level.OK
     return LEVEL_ROLES[level], level

@@ -146,9 +146,9 @@ def _source(said: Explanation, width: int) -> Line:
 def lines(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:
     """Return the whole trace."""
     shown: list[Line] = [_source(said, width), ()]
-    if said.routes or said.conditions:
+    if said.routes or said.conditions or said.heat is not None:
         shown += _held(said, wall, width, glyphs)
-    shown += _heat(said, width, glyphs)
+    shown += _heat(said, wall, width, glyphs)
     shown.append(((" how it came there", "muted"),))
     if not said.transitions and not said.thermal_transitions:
         shown.append((("   no transition is known", "muted"),))
@@ -170,10 +170,10 @@ def lines(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list
     return shown
 
 
-def _heat(said: Explanation, width: int, glyphs: Glyphs) -> list[Line]:
-    """Return what the thermal policy looked at, where the device said it."""
+def _heat(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:
+    """Return where the thermal policy stands, and what it looked at, where the device said it."""
     heat, held = said.heat, said.thermal
-    if heat is None or held is None:
+    if heat is None:
         return []
     level = thermal_lines.LEVELS[heat.state]
     why = heat.reason or thermal_lines.held_back(heat.allowance)
@@ -184,7 +184,11 @@ def _heat(said: Explanation, width: int, glyphs: Glyphs) -> list[Line]:
         (f"   {fmt.escape(why)}" if why else "", "text"),
         (f"  {thermal_lines.SIMULATED}" if heat.simulated else "", "limit"),
     )
-    return [crop(title, width), *conditions(held.conditions, width, glyphs), ()]
+    lines = [crop(title, width)]
+    forced = thermal_lines.override_text(heat, wall, said.age_s)
+    if forced:
+        lines.append(crop((("   ", "text"), (forced, "failsafe")), width))
+    return [*lines, *conditions(held.conditions if held else (), width, glyphs), ()]
 
 
 def _held(said: Explanation, wall: datetime, width: int, glyphs: Glyphs) -> list[Line]:

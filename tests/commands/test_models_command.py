@@ -14,7 +14,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from edgeconsole.commands import models
-from edgeconsole.errors import ConfigError, ErrorCode, ProtocolError, RequestError
+from edgeconsole.errors import ConfigError, RequestError
+from edgeconsole.fleet.order_book import OrderBook
+from edgeconsole.fleet.orders import Outcome
 from edgeconsole.protocol.control import (
     SUBPROTOCOL,
     ActivateModel,
@@ -41,23 +43,6 @@ def parsed(*arguments: str, fleet: Path | None = None) -> argparse.Namespace:
     models.add_parser(parser.add_subparsers())
     before = [] if fleet is None else ["--fleet", str(fleet)]
     return parser.parse_args([*before, *arguments])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["load", "a", "digits"], LoadModel("7", "digits")),
-        (["load", "a", "digits/2"], LoadModel("7", "digits", "2")),
-        (["load", "a", "digits/2/int8"], LoadModel("7", "digits", "2", "int8")),
-        (["load", "a", "digits//int8"], LoadModel("7", "digits", "", "int8")),
-        (["load", "a", "digits/"], LoadModel("7", "digits")),
-        (["load", "a", "digits/2/int8/x"], LoadModel("7", "digits", "2", "int8/x")),
-        (["unload", "a", "digits"], UnloadModel("7", "digits")),
-    ],
-)
-def test_commands_are_built_from_the_verb(arguments: list[str], expected: Command) -> None:
-    """Each verb is its command; `MODEL/VERSION/VARIANT` may end early."""
-    assert models._command("7", parsed(*arguments)) == expected
 
 
 @pytest.mark.parametrize("arguments", [["load", "a"], ["models"], ["activate"], ["unload", "a"]])
@@ -126,6 +111,28 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
         yield found
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "parts"),
+    [
+        (["load", "a", "digits"], LoadModel, ("digits", "", "")),
+        (["load", "a", "digits/2"], LoadModel, ("digits", "2", "")),
+        (["load", "a", "digits/2/int8"], LoadModel, ("digits", "2", "int8")),
+        (["load", "a", "digits//int8"], LoadModel, ("digits", "", "int8")),
+        (["load", "a", "digits/"], LoadModel, ("digits", "", "")),
+        (["activate", "a", "digits/2/int8/x"], ActivateModel, ("digits", "2", "int8/x")),
+        (["unload", "a", "digits/2"], UnloadModel, ("digits", "2", "")),
+    ],
+)
+async def test_commands_are_built_from_the_verb(
+    agent: Any, arguments: list[str], kind: type, parts: tuple[str, str, str]
+) -> None:
+    """Each verb is its command with an order's id; `MODEL/VERSION/VARIANT` may end early."""
+    assert await agent.run(*arguments) == 0
+    (heard,) = agent.heard
+    assert (type(heard), heard.model, heard.version, heard.variant) == (kind, *parts)
+    assert len(heard.command_id) == 32
+
+
 STORED = ModelsReply(
     "",
     tuple(
@@ -184,18 +191,22 @@ async def test_changes_print_what_was_done(
     assert [(type(each), each.model) for each in agent.heard] == [(kind, "digits")]
 
 
-async def test_a_refusal_is_raised(agent: Any) -> None:
-    """What the agent refuses ends the command with its code."""
+@pytest.mark.parametrize("verb", ["load", "activate", "unload"])
+async def test_a_refusal_is_raised_and_kept(agent: Any, verb: str) -> None:
+    """What the agent refuses ends the command with its words, which are in the audit."""
     agent.reply = Failed("", "UNKNOWN_MODEL", "no such model", "see models")
-    with pytest.raises(RequestError, match="no such model") as caught:
-        await agent.run("load", "a", "other")
-    assert caught.value.code is ErrorCode.UNKNOWN_MODEL
+    with pytest.raises(RequestError, match="no such model"):
+        await agent.run(verb, "a", "other")
+    rows = OrderBook(agent.fleet.parent / "h.db").audit(9)
+    assert [row.outcome for row in rows] == [Outcome.REFUSED, Outcome.SENT, Outcome.QUEUED]
+    assert rows[0].line == f"{verb} a other"
+    assert "no such model" in rows[0].detail
 
 
-async def test_another_kind_of_reply_is_a_protocol_error(agent: Any) -> None:
-    """A greeting instead of a reply is not taken for success."""
+async def test_another_kind_of_reply_is_no_success(agent: Any) -> None:
+    """A greeting instead of a reply is refused as such."""
     agent.reply = hello("")
-    with pytest.raises(ProtocolError, match="a answered with HelloReply"):
+    with pytest.raises(RequestError, match="it answered with HelloReply"):
         await agent.run("load", "a", "digits")
 
 

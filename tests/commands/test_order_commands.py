@@ -1,4 +1,4 @@
-"""`edgeconsole failsafe|fallback|maintenance|release|audit|why` against real sockets and files."""
+"""`edgeconsole failsafe|fallback|maintenance|release|thermal|audit|why` against real sockets and files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgeconsole.protocol.control import (
     ExplainReply,
     Failed,
     Force,
+    ForceThermal,
     GetStatus,
     Hello,
     HelloReply,
@@ -40,6 +41,7 @@ from edgeconsole.protocol.failsafe import (
 )
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, Reading, Severity
+from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 from edgeconsole.specs import AgentState, EdgeDeploymentTier, EdgeDeviceSpec, LatencyRequirement
 
 MET = Condition("breaker_error_share", True, 0.6, 0.5, held_s=3.0, needed_s=2.0, detail="12 of 20")
@@ -116,7 +118,7 @@ class Agent:
 
     def orders(self) -> list[Command]:
         """Return the orders it got."""
-        return [each for each in self.heard if isinstance(each, Force | Release)]
+        return [each for each in self.heard if isinstance(each, Force | Release | ForceThermal)]
 
 
 @pytest.fixture
@@ -167,6 +169,70 @@ async def test_every_verb_reaches_the_device(
         assert isinstance(order, Force)
         assert order.kind is kind
         assert order.for_s == pytest.approx(600, abs=5)
+
+
+@pytest.mark.parametrize("state", ["nominal", "warm", "hot", "critical"])
+async def test_a_thermal_state_reaches_the_device(
+    agent: Agent, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """The device gets the state with who, why and for how long; it has the last word."""
+    words = ["--state", state, "--for", "10m", "--reason", "the fan is out"]
+    assert await agent.run("thermal", "a", *words) == 0
+    assert capsys.readouterr().out == "a acknowledged: as you wish?[31m\n"
+    (order,) = agent.orders()
+    assert isinstance(order, ForceThermal)
+    assert (order.state, order.reason) == (ThermalState(state), "the fan is out")
+    assert order.for_s == pytest.approx(600, abs=5)
+    assert "@" in order.actor
+
+
+async def test_a_thermal_state_is_let_go(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--release` ends it; what is offline waits as with the other orders, and the audit has the line."""
+    assert await agent.run("thermal", "a", "b", "--release", "--json") == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["line"] == "thermal a b --release"
+    assert {each["device"]: each["outcome"] for each in said["devices"]} == {
+        "a": "acknowledged",
+        "b": "queued",
+    }
+    (order,) = agent.orders()
+    assert isinstance(order, ForceThermal)
+    assert order.state is None
+    assert await agent.run("audit", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["line"] for row in rows} == {"thermal a --release", "thermal b --release"}
+    assert {row["command_id"] for row in rows} == {said["command_id"]}
+
+
+async def test_a_thermal_refusal_and_plan(
+    agent: Agent, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A plan orders nothing and says who has no policy; a refusal has its exit code and its words."""
+    assert await agent.run("thermal", "a", "b", "--state", "hot", "--plan") == 3
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == ("a would be sent: it has none for thermal policy (the agent is older)")
+    assert printed[1].startswith("b would wait: ")
+    assert not (tmp_path / "h.db").exists()
+    agent.refuses = True
+    assert await agent.run("thermal", "a", "--state", "warm", "--for", "2h") == 1
+    assert capsys.readouterr().out.startswith("a refused: ")
+    assert [type(each) for each in agent.orders()] == [ForceThermal]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--state", "unknown"],
+        ["--state", "hot", "--release"],
+        ["--state", "hot", "--model", "digits"],
+    ],
+)
+async def test_a_thermal_state_is_one_of_four(agent: Agent, words: list[str]) -> None:
+    """Neither state nor release, both, a state nobody can force, a model: nothing is ordered."""
+    with pytest.raises(SystemExit):
+        await agent.run("thermal", "a", *words)
+    assert agent.heard == []
 
 
 async def test_an_offline_device_is_no_error(
@@ -274,11 +340,17 @@ async def test_why_of_a_device_that_is_gone(
     await history.open()
     event = DeviceEvent("b", "x", 1, 1.75e9, Severity.WARNING, "rung_changed", "", MOVED)
     history.add_event("b", event)
+    heat = ThermalTransition(ThermalState.NOMINAL, ThermalState.HOT, 0, 3, "operator", 1.75e9)
+    changed = DeviceEvent(
+        "b", "x", 2, 1.75e9, Severity.WARNING, "thermal_changed", "", thermal=heat
+    )
+    history.add_event("b", changed)
     await history.close()
     assert await agent.run("why", "b") == 0
     printed = capsys.readouterr().out
     assert "from the history; the device was not asked: ws://127.0.0.1" in printed
     assert "primary → fallback" in printed
+    assert "heat nominal → hot" in printed
 
 
 async def test_why_of_a_device_nobody_knows_anything_of(

@@ -21,10 +21,13 @@ from edgeconsole.fleet.tasks import ActivateTask
 from edgeconsole.protocol.control import (
     ActivateModel,
     CancelJob,
+    CheckModel,
     Force,
+    LoadModel,
     Optimize,
     RemoveModel,
     RollBackModel,
+    UnloadModel,
 )
 from edgeconsole.protocol.failsafe import OverrideKind
 from edgeconsole.protocol.jobs import JobState
@@ -120,6 +123,67 @@ async def test_a_command_that_comes_twice_is_carried_out_once(device):
     assert (await active(device))["digits"] == "fp32"
     again = await device.link.ask(Optimize("o", "kim", "digits", command_id=ID))
     assert (again.job_id, len(await device.jobs())) == (first.job_id, 1)
+
+
+async def test_loading_unloading_and_storing_leave_their_trail(device, run):
+    """Each is an order: in the audit with its outcome, a refusal as well; what answers stays."""
+    await optimized(device)
+    other = device.home / "other"
+    shutil.copytree(bundle_path("digits"), other)
+    manifest = other / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"fp32"', '"other"', 1))
+    assert (await run("load", "dev-1", "digits/1/int8-minmax"))[0] == 0
+    assert (await named(device, "digits/1/int8-minmax")).loaded
+    assert (await run("unload", "dev-1", "digits/1/int8-minmax"))[0] == 0
+    assert (await run("unload", "dev-1", "digits/1/int8-minmax"))[0] == 2
+    assert (await run("load", "dev-1", "cats"))[0] == 2
+    _, planned = await run("deploy", "dev-1", str(other), "--no-activate", "--plan")
+    assert planned["outcome"] == "would be sent"
+    code, said = await run("deploy", "dev-1", str(other), "--no-activate")
+    assert (code, said["outcome"]) == (0, "is stored")
+    stored = await named(device, "digits/1/other")
+    assert (stored.digest, stored.loaded) == (said["digest"], False)
+    assert (await active(device))["digits"] == "fp32"
+    _, audit = await run("audit")
+    final = [row for row in audit["rows"] if row["outcome"] not in ("queued", "sent")]
+    assert [(row["line"], row["outcome"]) for row in reversed(final)] == [
+        ("load dev-1 digits/1/int8-minmax", "acknowledged"),
+        ("unload dev-1 digits/1/int8-minmax", "acknowledged"),
+        ("unload dev-1 digits/1/int8-minmax", "refused"),
+        ("load dev-1 cats", "refused"),
+        (f"deploy --no-activate dev-1 {other}", "acknowledged"),
+    ]
+    assert final[0]["detail"] == "digits/1/other is stored, each byte as its manifest says"
+    assert len(audit["rows"]) == 3 * len(final)
+
+
+async def test_an_unload_that_comes_twice_is_the_same_unload(device):
+    """Loaded again in between, it stays loaded: the second is answered as the first, so is a load."""
+    await optimized(device)
+    load = LoadModel("l", "digits", "1", "int8-minmax", "d" * 32)
+    assert "is loaded" in (await device.link.ask(load)).message
+    unload = UnloadModel("u", "digits", "1", "int8-minmax", ID)
+    first = (await device.link.ask(unload)).message
+    assert (await device.link.ask(load)).message == "digits/1/int8-minmax is loaded"
+    assert not (await named(device, "digits/1/int8-minmax")).loaded
+    await device.link.ask(LoadModel("m", "digits", "1", "int8-minmax", "e" * 32))
+    assert (await device.link.ask(unload)).message == first
+    assert (await named(device, "digits/1/int8-minmax")).loaded
+
+
+async def test_what_is_stored_was_read(device):
+    """A bundle that has rotted, or is not there, is not said to be stored."""
+    fp32 = await named(device, "digits/1/fp32")
+    said = await device.link.ask(CheckModel("a", fp32.digest, ID))
+    assert said.message == "digits/1/fp32 is stored, each byte as its manifest says"
+    (file,) = (device.home / "state" / "models" / "bundles" / fp32.digest).glob("model.onnx")
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(RequestError, match=r"model\.onnx"):
+        await device.link.ask(CheckModel("b", fp32.digest, "d" * 32))
+    with pytest.raises(RequestError) as caught:
+        await device.link.ask(CheckModel("c", "0" * 64))
+    assert caught.value.code is ErrorCode.UNKNOWN_MODEL
 
 
 async def test_a_cancel_that_comes_twice_is_the_same_cancel(device):

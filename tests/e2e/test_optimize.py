@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -12,12 +13,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeconsole import demo
-from edgeconsole.bundle import Bundle
+from edgeconsole.bundle import Bundle, Task
+from edgeconsole.bundle.writer import Contents, write_bundle
 from edgeconsole.packer.check import check_golden
+from edgeconsole.protocol.tensors import Datatype, TensorSpec
 
 DIGITS = Path(demo.__file__).parent / "bundles" / "digits"
 ROW = {
@@ -139,8 +145,6 @@ def test_a_damaged_cache_is_measured_again(
 
 def test_without_data_float_and_dynamic_are_what_is_left(tmp_path: Path) -> None:
     """No calibration or evaluation data, no torch: said row by row, judged by agreement."""
-    from edgeconsole.bundle.writer import Contents, write_bundle
-
     source = Bundle.open(DIGITS)
     golden_inputs, golden_outputs = source.golden()
     manifest = source.manifest
@@ -162,6 +166,60 @@ def test_without_data_float_and_dynamic_are_what_is_left(tmp_path: Path) -> None
     assert rows["pruned50"]["status"] == "skipped"
     assert rows["int8-dynamic"]["metric"] == "agreement"
     assert rows["fp32"]["drop"] == pytest.approx(0.0)
+
+
+def embedding_bundle(folder: Path) -> Path:
+    """Write a bundle of a small encoder: rows of unit length, calibration data, no labels."""
+    draw = np.random.default_rng(3)
+    sizes = (16, 32, 24)
+    weights = [
+        numpy_helper.from_array(
+            (draw.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32), f"w{number}"
+        )
+        for number, shape in enumerate(itertools.pairwise(sizes))
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "w1"], ["c"]),
+        helper.make_node("LpNormalization", ["c"], ["y"], axis=1, p=2),
+    ]
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", sizes[0]), ("y", sizes[-1]))
+    )
+    model = helper.make_model(
+        helper.make_graph(nodes, "encoder", [x], [y], weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    rows = draw.normal(size=(300, sizes[0])).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (golden,) = session.run(None, {"x": rows[:4]})
+    return write_bundle(
+        folder,
+        Contents(
+            model.SerializeToString(), {"x": rows[:4]}, {"y": golden}, calibration={"x": rows}
+        ),
+        model="encoder",
+        version="1",
+        task=Task.CUSTOM,
+        inputs=(TensorSpec("x", Datatype.FP32, (-1, sizes[0])),),
+        outputs=(TensorSpec("y", Datatype.FP32, (-1, sizes[-1])),),
+    ).path
+
+
+def test_an_encoder_without_labels_is_judged_by_its_values(tmp_path: Path) -> None:
+    """Each row says so; int8 is as far off as its values are, however often the largest is the same."""
+    bundle = embedding_bundle(tmp_path / "encoder")
+    words = ("--no-torch", "--level", "quantization", "--budget", "40s", "--max-drop", "30")
+    found = optimize(bundle, tmp_path / "cache", *words)
+    assert found["evaluation"] == "closeness to the original on calibration data, 300 rows"
+    rows = {row["name"]: row for row in found["variants"] if row["drop"] is not None}
+    assert {row["metric"] for row in rows.values()} == {"closeness"}
+    assert rows["fp32"]["drop"] == pytest.approx(0.0, abs=1e-3)
+    assert 0.3 < rows["int8-minmax"]["drop"] < 30.0
+    assert rows["int8-minmax"]["reason"].startswith("judged by closeness to the original's values")
 
 
 def test_a_plan_builds_nothing(tmp_path: Path) -> None:

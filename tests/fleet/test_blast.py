@@ -14,6 +14,7 @@ from edgeconsole.fleet.orders import OrderKind
 from edgeconsole.fleet.store import DeviceView, FleetStore, LinkState
 from edgeconsole.protocol.failsafe import Override, OverrideKind, RouteSample, RungSample
 from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.thermal import ThermalOverride, ThermalSample, ThermalState
 from edgeconsole.specs import FleetDevice, FleetSpec
 
 Make = Callable[..., Any]
@@ -114,3 +115,20 @@ def test_an_actor_is_somebody_somewhere(monkeypatch: pytest.MonkeyPatch) -> None
     assert actor().startswith("uid ")
     monkeypatch.setattr("socket.gethostname", lambda: "h" * 500)
     assert len(actor()) == 200
+
+
+def test_what_a_thermal_order_meets(make_sample: Make) -> None:
+    """Who has no thermal policy, and whose state somebody has forced already; rungs do not matter."""
+    by = Override(OverrideKind.FAILSAFE, "", "kim@desk", "smoke", "c" * 32, 1.0, 2.0)
+    view = heard(make_sample, route("digits", override=by))
+    found = blast(OrderKind.THERMAL_HOT, "", [view], [view])
+    assert found.lacking == (("a", "thermal policy (the agent is older)"),)
+    assert found.held == ()
+    held = ThermalOverride(ThermalState.WARM, "ana@desk", "a demo", 60.0)
+    store = FleetStore(FleetSpec(devices=(FleetDevice("a", "ws://x"),)))
+    store.add_sample("a", make_sample(thermal=ThermalSample(ThermalState.WARM, override=held)))
+    view = store.devices()[0]
+    for kind in (OrderKind.THERMAL_RELEASE, OrderKind.THERMAL_HOT):
+        found = blast(kind, "", [view], [view])
+        assert (found.lacking, found.held) == ((), (("a", "warm by ana@desk"),))
+    assert blast(OrderKind.RELEASE, "", [view], [view]).held == ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet.inventory import Inventory, load_inventory
@@ -29,6 +30,8 @@ from edgeconsole.protocol.control import (
 )
 from edgeconsole.protocol.failsafe import RouteConditions, Transition
 from edgeconsole.protocol.inference import Rung
+from edgeconsole.protocol.telemetry import MODEL_ACTIVATED, activated_text
+from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 
 Make = Callable[..., Any]
 
@@ -68,6 +71,45 @@ async def test_the_next_console_recalls_what_this_one_saw(
         assert service.store.devices()[0].sample is None
 
 
+async def test_before_and_after_a_switch_survive_a_restart(
+    tmp_path: Path,
+    small_agent: Any,
+    make_sample: Make,
+    make_event: Make,
+    eventually: Make,
+) -> None:
+    """The next console knows which bundle answered before, how fast, and with how much memory."""
+    behind_s = 3600.0  # The device's clock is not ours.
+    start = time.time() - behind_s
+
+    def said(seq: int, variant: str, p99_ms: float) -> SamplePush:
+        sample = make_sample(seq, time_unix_s=start + seq)
+        figures = {"p50_ms": p99_ms / 2, "p99_ms": p99_ms, "rss_bytes": seq << 20}
+        model = replace(sample.models[0], variant=variant, **figures)
+        return SamplePush(replace(sample, models=(model,)))
+
+    old, new = "digits/1/fp32", "digits/1/int8"
+    told = make_event(
+        5,
+        kind=MODEL_ACTIVATED,
+        message=activated_text(new, "digits"),
+        time_unix_s=start + 3.5,
+    )
+    small_agent.pushes = [*(said(seq, "fp32", 20.0) for seq in (1, 2, 3)), EventPush(told)]
+    async with small_agent:
+        fleet = inventory(tmp_path, small_agent)
+        async with FleetService(fleet) as service:
+            await eventually(lambda: service.store.switch("a") is not None)
+            live = service.store.switch("a")
+    small_agent.pushes = [said(4, "int8", 8.0)]
+    async with small_agent, FleetService(fleet) as service:
+        await eventually(lambda: service.store.switch("a") is not None)
+        found = service.store.switch("a")
+    assert (found.before_key, found.after_key) == (live.before_key, live.after_key) == (old, new)
+    assert (found.before.p50_ms, found.before.p99_ms) == (10.0, 20.0)
+    assert found.before.rss_bytes == live.before.rss_bytes == 2 << 20
+
+
 async def test_stopping_ends_every_task(tmp_path: Path, small_agent: Any) -> None:
     """After `stop` nothing of the service runs, and the history is closed."""
     async with small_agent:
@@ -94,6 +136,9 @@ async def test_an_unusable_history_is_said_before_anything_starts(
 
 
 MOVED = Transition("digits", Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 1_750_000_001.0)
+WARMED = ThermalTransition(
+    ThermalState.NOMINAL, ThermalState.WARM, 0, 1, "operator", 1_750_000_002.0, actor="ana"
+)
 
 
 async def test_an_order_goes_from_the_console_to_the_device(
@@ -145,17 +190,23 @@ async def test_why_is_asked_of_the_device_and_else_found_in_the_history(
         return [StatusReply(command.id, make_sample())] if isinstance(command, GetStatus) else None
 
     small_agent.answer = answer
-    small_agent.pushes = [EventPush(make_event(5, transition=MOVED))]
+    small_agent.pushes = [
+        EventPush(make_event(5, transition=MOVED)),
+        EventPush(make_event(6, thermal=WARMED)),
+    ]
     async with small_agent:
         fleet = inventory(tmp_path, small_agent)
         async with FleetService(fleet) as service:
-            await eventually(lambda: len(service.store.events("a")) == 1)
+            await eventually(lambda: len(service.store.events("a")) == 2)
             said = await service.explain("a")
             assert (said.live, said.transitions, said.conditions) == (True, (MOVED,), (conditions,))
     async with FleetService(fleet) as service:
         await eventually(lambda: service.store.devices()[0].link is LinkState.WAITING)
         found = await service.explain("a")
         assert (found.live, found.transitions, found.conditions) == (False, (MOVED,), ())
+        assert found.thermal_transitions == (WARMED,)
+        # A screen's charts have their marks again, too.
+        assert [each.thermal for each in service.store.events("a")] == [None, WARMED]
         assert "cannot be reached" in found.note
 
 

@@ -23,6 +23,7 @@ from edgeconsole.fleet.schema import SCHEMA_VERSION
 from edgeconsole.protocol.failsafe import Condition, Transition
 from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import DeviceEvent, DeviceSample, ModelSample, Quality, Reading
+from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 from edgeconsole.specs import RetentionConfig
 
 MakeSample = Callable[..., DeviceSample]
@@ -312,7 +313,7 @@ async def test_recent_points_are_on_the_consoles_clock(
     history: History, make_sample: MakeSample, make_model: Callable[..., ModelSample]
 ) -> None:
     """Points of the window come oldest first, as far in the past as they were heard."""
-    figures = {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "rate_per_s": 4.0}
+    figures = {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "rate_per_s": 4.0, "rss_bytes": 7}
     for at in (100.0, 160.0, 130.0, 190.0, 201.0):
         power_w = Reading(5.5, "W", "rapl", Quality.DERIVED)
         history.add_sample(
@@ -326,6 +327,7 @@ async def test_recent_points_are_on_the_consoles_clock(
     assert (point.p50_ms, point.p95_ms, point.p99_ms, point.rate_per_s) == (1.0, 2.0, 3.0, 4.0)
     assert (point.temp_c, point.power_w) == (50.0, 5.5)
     assert (point.cpu_percent, point.memory_percent) == (10.0, 20.0)
+    assert (point.key, point.rss_bytes) == (make_model().key, 7)
 
 
 async def test_recent_points_keep_what_is_unknown(
@@ -339,6 +341,7 @@ async def test_recent_points_keep_what_is_unknown(
     await history.flush()
     (point,) = await history.recent_points("a", 10.0, now_unix_s=100.0, now_s=0.0)
     assert (point.p99_ms, point.temp_c, point.cpu_percent) == (None, None, None)
+    assert (point.key, point.rss_bytes) == ("", None)
 
 
 async def test_recent_events_are_the_latest_oldest_first(
@@ -377,22 +380,63 @@ async def test_transitions_are_kept_with_their_conditions(
     assert [each.transition for each in events] == [None, moved(2), moved(3, "cats"), moved(4)]
 
 
+def warmed(seq: int, state: ThermalState = ThermalState.HOT) -> ThermalTransition:
+    """Return a thermal transition that somebody forced, with its conditions."""
+    met = Condition("operator", met=True, detail="hot by ana: the fan is out")
+    return ThermalTransition(
+        before=ThermalState.NOMINAL,
+        after=state,
+        step_before=0,
+        step_after=3,
+        cause="operator",
+        time_unix_s=1_750_000_000.0 + seq,
+        reason="ana: the fan is out",
+        conditions=(met,),
+        simulated=True,
+        actor="ana",
+    )
+
+
+async def test_thermal_transitions_are_kept_likewise(
+    history: History, make_event: MakeEvent
+) -> None:
+    """Each is found again by device, newest first and whole, and in its event; the ladder's are apart."""
+    history.add_event("a", make_event(1, transition=moved(1)))
+    for seq in (2, 3):
+        history.add_event("a", make_event(seq, thermal=warmed(seq)))
+    history.add_event("b", make_event(4, thermal=warmed(4)))
+    await history.flush()
+    assert await history.thermal_transitions("a", 9) == [warmed(3), warmed(2)]
+    assert await history.thermal_transitions("a", 1) == [warmed(3)]
+    assert await history.thermal_transitions("c", 9) == []
+    assert await history.transitions("a", "", 9) == [moved(1)]
+    events = await history.recent_events("a", 9)
+    assert [each.thermal for each in events] == [None, warmed(2), warmed(3)]
+    assert [each.transition for each in events] == [moved(1), None, None]
+
+
 async def test_a_transition_of_the_future_is_passed_over(
     history: History, path: Path, make_event: MakeEvent
 ) -> None:
     """A rung that this program does not know costs that transition and nothing else."""
     for seq in (1, 2):
         history.add_event("a", make_event(seq, transition=moved(seq)))
+        history.add_event("a", make_event(seq + 2, thermal=warmed(seq)))
     await history.flush()
     database = sqlite3.connect(path)
     with database:
         database.execute(
             "UPDATE transition SET detail = replace(detail, 'fallback', 'cellar') WHERE seq = 1"
         )
+        database.execute(
+            "UPDATE thermal_transition SET detail = replace(detail, 'hot', 'molten') WHERE seq = 3"
+        )
     database.close()
+    assert await history.thermal_transitions("a", 9) == [warmed(2)]
     assert await history.transitions("a", "", 9) == [moved(2)]
     events = await history.recent_events("a", 9)
-    assert [each.transition for each in events] == [None, moved(2)]
+    assert [each.transition for each in events] == [None, moved(2), None, None]
+    assert [each.thermal for each in events] == [None, None, None, warmed(2)]
 
 
 async def test_a_history_from_before_the_ladder_is_taken_over(
@@ -425,13 +469,17 @@ async def test_old_rows_are_pruned(
     raw_s, event_s = 2 * 3600.0, 30 * 86400.0
     for seq, age_s in ((1, event_s + 60), (2, event_s - 60), (3, raw_s + 60), (4, raw_s - 60)):
         history.add_sample("a", make_sample(seq, time_unix_s=now_s - age_s))
-        transition = msgspec.structs.replace(moved(seq), time_unix_s=now_s - age_s)
-        history.add_event("a", make_event(seq, time_unix_s=now_s - age_s, transition=transition))
+        at = {"time_unix_s": now_s - age_s}
+        transition = msgspec.structs.replace(moved(seq), **at)
+        thermal = msgspec.structs.replace(warmed(seq), **at)
+        event = make_event(seq, **at, transition=transition, thermal=thermal)
+        history.add_event("a", event)
     await history.flush()
     assert not upkeep.prune(path, keep, now_s)
     assert await history.rows() == 1
     assert [event.seq for event in await history.recent_events("a", 9)] == [2, 3, 4]
     assert len(await history.transitions("a", "", 9)) == 3
+    assert len(await history.thermal_transitions("a", 9)) == 3
 
 
 async def test_upkeep_that_fails_is_reported(

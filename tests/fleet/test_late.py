@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from collections.abc import Callable
@@ -14,13 +15,17 @@ import pytest
 
 from edgeconsole.errors import StoreError
 from edgeconsole.fleet import database, late, past, upkeep
+from edgeconsole.fleet.history import History
 from edgeconsole.fleet.late import LateBlock
 from edgeconsole.fleet.minutes import OpenMinutes
 from edgeconsole.fleet.past import Resolution
 from edgeconsole.protocol.backlog import Block, Gap
+from edgeconsole.protocol.failsafe import Transition
 from edgeconsole.protocol.figures import Figures, figures_of
+from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.rollups import Rollup, fold
 from edgeconsole.protocol.telemetry import DeviceSample
+from edgeconsole.protocol.thermal import ThermalState, ThermalTransition
 
 Make = Callable[..., Any]
 START = 1_750_000_020
@@ -126,6 +131,27 @@ def test_a_block_that_cannot_be_read_moves_the_cursor(path: Path) -> None:
     assert late.cursor(path, "a") == ("boot-1", 9)
     late.forget_cursor(path, "a")
     assert late.cursor(path, "a") == ("", 0)
+
+
+def test_transitions_that_nobody_heard_are_told_late(path: Path, make_event: Make) -> None:
+    """What ladder and heat did meanwhile is in the history as if it had been heard, and once."""
+    heat = ThermalTransition(ThermalState.WARM, ThermalState.HOT, 2, 3, "hot_temperature", 5.0)
+    rung = Transition("digits", Rung.PRIMARY, Rung.FALLBACK, "breaker_open", 6.0)
+    events = (make_event(1), make_event(2, thermal=heat), make_event(3, transition=rung))
+    for _ in range(2):
+        assert late.write(path, "a", [LateBlock("boot-1", 3, Block((), events))]) == 0
+
+    async def look() -> tuple[Any, ...]:
+        history = History(path)
+        await history.open()
+        try:
+            found = await history.recent_events("a", 9)
+            heats = await history.thermal_transitions("a", 9)
+            return found, heats, await history.transitions("a", "", 9)
+        finally:
+            await history.close()
+
+    assert asyncio.run(look()) == (list(events), [heat], [rung])
 
 
 def test_a_full_disk_keeps_the_cursor_where_it_was(

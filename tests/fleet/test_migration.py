@@ -65,6 +65,8 @@ async def test_nothing_is_lost_and_all_is_counted(tmp_path: Path) -> None:
     history = History(path)
     await history.open()
     assert await history.rows() == HOURS * 3600
+    (point,) = await history.recent_points("a", 0.5, start, 0.0)
+    assert (point.key, point.rss_bytes) == ("digits/1/fp32", None)
     assert [event.message for event in await history.recent_events("a", 9)] == ["é"]
     assert len(OrderBook(path).audit(9)) == 1
     keep = RetentionConfig()
@@ -89,6 +91,26 @@ def test_opening_twice_counts_once(tmp_path: Path) -> None:
         pass
     database.make(path)
     assert not upkeep.count_old_samples(path)
+
+
+async def test_a_history_without_thermal_transitions_is_taken_over(tmp_path: Path) -> None:
+    """Tables of version 3 keep their rows and get the new one; minutes made once are not made again."""
+    path = tmp_path / "history.db"
+    old_history(path, 1_750_000_000.0 // 3600 * 3600)
+    database.make(path)
+    while upkeep.count_old_samples(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE thermal_transition; PRAGMA user_version=3;")
+    connection.close()
+    database.make(path)
+    assert not upkeep.count_old_samples(path)
+    history = History(path)
+    await history.open()
+    assert await history.thermal_transitions("a", 9) == []
+    assert [event.message for event in await history.recent_events("a", 9)] == ["é"]
+    assert await history.rows() == HOURS * 3600
+    await history.close()
 
 
 def test_a_history_has_one_name_for_devices(tmp_path: Path) -> None:

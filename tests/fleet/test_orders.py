@@ -9,14 +9,17 @@ import pytest
 from edgeconsole.errors import ConfigError
 from edgeconsole.fleet.orders import (
     NO_REASON,
+    THERMAL_KINDS,
     Intent,
+    Lane,
     Order,
     OrderKind,
     line_of,
     parse_hold,
 )
-from edgeconsole.protocol.control import Force, Release
+from edgeconsole.protocol.control import Force, ForceThermal, Release
 from edgeconsole.protocol.failsafe import OverrideKind
+from edgeconsole.protocol.thermal import ThermalState
 
 NOW = 1_800_000_000.0
 ID = "c" * 32
@@ -72,6 +75,40 @@ def test_every_kind_becomes_its_command(
     else:
         assert isinstance(command, Force)
         assert (command.kind, command.for_s) == (forced, 1800.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "line"),
+    [
+        (OrderKind.THERMAL_NOMINAL, ThermalState.NOMINAL, "--state nominal --for 10m"),
+        (OrderKind.THERMAL_WARM, ThermalState.WARM, "--state warm --for 10m"),
+        (OrderKind.THERMAL_HOT, ThermalState.HOT, "--state hot --for 10m"),
+        (OrderKind.THERMAL_CRITICAL, ThermalState.CRITICAL, "--state critical --for 10m"),
+        (OrderKind.THERMAL_RELEASE, None, "--release"),
+    ],
+)
+def test_a_thermal_state_is_forced_and_let_go(
+    kind: OrderKind, state: ThermalState | None, line: str
+) -> None:
+    """It goes in the lane of what forces and releases, and what is sent late ends when it was said to."""
+    given = order(kind, hold_s=600.0)
+    assert given.line == f"thermal dock-1 {line} --reason smoke"
+    assert kind.lane is Lane.LADDER
+    command = given.command("7", NOW + 60)
+    assert isinstance(command, ForceThermal)
+    assert (command.id, command.command_id, command.state) == ("7", ID, state)
+    assert (command.actor, command.reason) == ("kim@desk", "smoke")
+    if state is not None:
+        assert command.for_s == 540.0
+        assert given.send_before_unix_s == NOW + 600
+    else:
+        assert (given.hold_s, given.send_before_unix_s) == (None, NOW + 3600)
+
+
+def test_every_state_that_can_be_known_can_be_forced() -> None:
+    """No state of the policy is without an order, but for unknown."""
+    forced = {kind.heat for kind in THERMAL_KINDS}
+    assert forced == {None, *ThermalState} - {ThermalState.UNKNOWN}
 
 
 def test_what_is_sent_late_still_ends_when_it_was_said_to_end() -> None:

@@ -136,49 +136,80 @@ def test_another_model_s_latencies_are_not_taken_for_its_own() -> None:
         Point(at, 1.0, 2.0, None, 60.0, None, None, None, 1.0, key=key, rss_bytes=7)
         for at, key in ((1.0, "cats/1/fp32"), (2.0, "digits-tiny/1/fp32"))
     ]
-    found = switches.before(points, 3.0, "digits", "", alone=True)
+    assert switches.seen_before(points, 3.0, "digits") == ""
+    found = switches.before(points, 3.0, "")
     assert found == Figures(None, None, 60.0, None, 1.0)
 
 
+def heard(at: float, key: str, p99_ms: float) -> Point:
+    """Return a point as the history has it."""
+    return Point(at, p99_ms / 2, None, p99_ms, 77.0, None, None, None, 1.0, key, 5 << 20)
+
+
+@pytest.mark.parametrize("ago_s", [100.0, 3000.0])
 def test_what_an_earlier_console_saw_is_recalled(
-    store: FleetStore, clock: Any, say: Make, make_event: Make
+    store: FleetStore, clock: Any, say: Make, make_event: Make, ago_s: float
 ) -> None:
-    """From the history: figures if there was one model, never the bundle before; old switches not."""
-    past = [
-        Point(clock.now - ago, 5.0, None, 10.0, 77.0, None, None, None, 1.0)
-        for ago in range(200, 0, -1)
-    ]
+    """Which bundle answered and its figures, by the device's clock; also what charts have forgotten."""
+    told_at = clock.now - 500.0 + 1e9 - ago_s
+    minute = [heard(told_at - ago, OLD, 10.0) for ago in range(59, -1, -1)]
+    misplaced = [heard(clock.now - ago, NEW, 8.0) for ago in range(200, 0, -1)]
     message = activated_text(NEW, "digits")
-    times = clock.now - 500.0 + 1e9
-    told = make_event(1, kind=MODEL_ACTIVATED, message=message, time_unix_s=times - 100.0)
-    store.recall("a", past, [told, make_event(2)])
+    told = make_event(1, kind=MODEL_ACTIVATED, message=message, time_unix_s=told_at)
+    store.recall("a", misplaced, [told, make_event(2)], minute)
     assert store.switch("a") is None
     say("int8", 8.0)
     found = store.switch("a")
     assert found is not None
-    assert (found.before_key, found.after_key) == ("", NEW)
-    assert (found.before.p99_ms, found.before.temp_c, found.before.rss_bytes) == (10.0, 77.0, None)
-    assert abs(found.at - (clock.now - 101.0)) < 0.01
-    old = make_event(3, kind=MODEL_ACTIVATED, message=message, time_unix_s=times - 3600.0)
-    again = FleetStore(store.spec, clock)
-    again.recall("a", past, [old])
-    store.recall("a", past, [old])
-    assert again.switch("a") is None
+    assert (found.before_key, found.after_key) == (OLD, NEW)
+    assert found.before == Figures(5.0, 10.0, 77.0, 5 << 20, 59.0)
+    assert abs(found.at - (clock.now - 1.0 - ago_s)) < 0.01
 
 
-def test_a_refill_keeps_what_was_heard(
+def test_a_switch_is_no_news_after_an_hour(
     store: FleetStore, clock: Any, say: Make, make_event: Make
 ) -> None:
-    """What is read again from the history knows less than what was heard, so figures stay known."""
-    say("fp32", 20.0)
-    switch(store, clock, make_event)
-    for _ in range(10):
+    """Nor one that nothing was written down before, once the charts have moved on."""
+    for ago_s, minute in ((3600.0, True), (601.0, False)):
+        told_at = clock.now - 500.0 + 1e9 - ago_s
+        message = activated_text(NEW, "digits")
+        told = make_event(3, kind=MODEL_ACTIVATED, message=message, time_unix_s=told_at)
+        again = FleetStore(store.spec, clock)
+        again.recall("a", [], [told], [heard(told_at, OLD, 10.0)] if minute else [])
+        store.recall("a", [], [told])
         say("int8", 8.0)
-    heard = store.points("a")
-    read = [Point(point.at + 0.1, 4.0, None, 8.0, 50.0, None, None, None, 1.0) for point in heard]
-    missing = Point(heard[0].at - 5.0, 9.0, None, 9.0, 50.0, None, None, None, 1.0)
-    store.refill("a", [missing, *read], [])
-    assert store.points("a") == (missing, *heard)
+        again.add_sample("a", store.device("a").sample)  # type: ignore[union-attr,arg-type]
+        assert again.switch("a") is None
+        assert store.switch("a") is None
+
+
+def test_what_was_activated_again_is_no_switch_after_a_restart(
+    store: FleetStore, clock: Any, say: Make, make_event: Make
+) -> None:
+    """The history says that it answered before as well."""
+    told_at = clock.now - 500.0 + 1e9 - 10.0
+    message = activated_text(NEW, "digits")
+    told = make_event(1, kind=MODEL_ACTIVATED, message=message, time_unix_s=told_at)
+    store.recall("a", [], [told], [heard(told_at - 1.0, NEW, 8.0)])
+    say("int8", 8.0)
+    assert store.switch("a") is None
+
+
+def test_what_comes_late_fills_in_what_was_before(
+    store: FleetStore, clock: Any, say: Make, make_event: Make
+) -> None:
+    """A switch while no console was there: the device kept its figures, and they come afterwards."""
+    switch(store, clock, make_event)
+    at = clock.now
+    say("int8", 8.0)
+    found = store.switch("a")
+    assert found is not None
+    assert (found.before_key, found.before.p99_ms) == ("", None)
+    late = [heard(at - ago, OLD, 10.0) for ago in range(30, -1, -1)]
+    store.refill("a", [*late, *store.points("a")], [])
+    found = store.switch("a")
+    assert found is not None
+    assert (found.before_key, found.before.p99_ms, found.before.seconds) == (OLD, 10.0, 30.0)
 
 
 @pytest.mark.parametrize(

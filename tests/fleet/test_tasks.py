@@ -21,21 +21,27 @@ from edgeconsole.fleet.tasks import (
     PRESENT_S,
     ActivateTask,
     CancelTask,
+    LoadTask,
     OptimizeTask,
     RemoveTask,
     RollBackTask,
+    StoreTask,
     Task,
+    UnloadTask,
 )
 from edgeconsole.optimization_options import Asked, add_options, read_options
 from edgeconsole.protocol.control import (
     ActivateModel,
     CancelJob,
+    CheckModel,
     Command,
     Done,
+    LoadModel,
     Optimize,
     OptimizeReply,
     RemoveModel,
     RollBackModel,
+    UnloadModel,
 )
 from edgeconsole.protocol.optimization import Constraints, Objective
 from edgeconsole.specs import ModelOptimizationLevel
@@ -59,6 +65,9 @@ TASKS: dict[Task, str] = {
     ActivateTask("digits", "1", "int8", DIGEST, "e" * 64): "activate dev-1 digits/1/int8",
     ActivateTask("digits"): "activate dev-1 digits",
     RollBackTask("it's", DIGEST): "rollback dev-1 'it'\"'\"'s'",
+    LoadTask("digits", "", "int8"): "load dev-1 digits//int8",
+    UnloadTask("digits", "1"): "unload dev-1 digits/1",
+    StoreTask("my bundles/digits", DIGEST): "deploy --no-activate dev-1 'my bundles/digits'",
     RemoveTask("digits/1/int8", DIGEST): f"models remove dev-1 digits/1/int8 --digest {'d' * 12}",
 }
 
@@ -114,7 +123,7 @@ def test_every_task_becomes_its_command() -> None:
     """With the order's id, so that it is carried out once, and with who ordered it."""
     commands = [order(task).command("7", NOW) for task in TASKS]
     assert {each.command_id for each in commands} == {ID}
-    optimize, cancel, activate, newest, roll_back, remove = commands
+    optimize, cancel, activate, newest, roll_back, load, unload, store, remove = commands
     assert optimize == Optimize(
         "7",
         "kim@desk",
@@ -132,6 +141,9 @@ def test_every_task_becomes_its_command() -> None:
     assert activate == ActivateModel("7", "digits", "1", "int8", DIGEST, "e" * 64, ID)
     assert newest == ActivateModel("7", "digits", command_id=ID)
     assert roll_back == RollBackModel("7", "it's", DIGEST, ID)
+    assert load == LoadModel("7", "digits", "", "int8", ID)
+    assert unload == UnloadModel("7", "digits", "1", "", ID)
+    assert store == CheckModel("7", DIGEST, ID)
     assert remove == RemoveModel("7", DIGEST, ID)
 
 

@@ -17,6 +17,7 @@ from edgeconsole.protocol.control import (
     Backfill,
     BackfillReply,
     CancelJob,
+    CheckModel,
     Command,
     Done,
     EventPush,
@@ -198,9 +199,9 @@ COMMANDS: list[Command] = [
     Subscribe("3", 0.5, "b", 9),
     Unsubscribe("4"),
     ListModels("5"),
-    LoadModel("6", "digits"),
+    LoadModel("6", "digits", command_id="c" * 32),
     ActivateModel("7", "digits", "1"),
-    UnloadModel("8", "digits", "1", "int8"),
+    UnloadModel("8", "digits", "1", "int8", "c" * 32),
     FORCE,
     Release("10", "d" * 32, "kim", "the smoke is gone"),
     Explain("11", "digits", 5),
@@ -211,6 +212,7 @@ COMMANDS: list[Command] = [
     Backfill("16", "s" * 32, "boot-1", 7, 64),
     RemoveModel("17", "d" * 64, "c" * 32),
     RollBackModel("18", "digits", "d" * 64),
+    CheckModel("19", "d" * 64, "c" * 32),
 ]
 MESSAGES: list[AgentMessage] = [
     HelloReply(
@@ -376,6 +378,7 @@ BAD_COMMANDS: dict[str, tuple[str | bytes, str]] = {
     "backfill for nobody": (changed(Backfill("1", "s" * 32), "sink", to=""), "$.sink"),
     "backfill of nothing": (changed(Backfill("1", "s" * 32), "limit", to=0), "$.limit"),
     "cancel by nobody": (changed(CancelJob("1", "j", "x"), "actor", to=""), "$.actor"),
+    "check no bundle's digest": (changed(CheckModel("1", "d" * 64), "digest", to="d"), "$.digest"),
     "remove no bundle's digest": (changed(RemoveModel("1", "d" * 64), "digest", to=""), "$.digest"),
     "activate with an id that others may have": (
         changed(ActivateModel("1", "m"), "command_id", to="7"),

@@ -32,8 +32,11 @@ def test_what_changes_a_device() -> None:
         "F": Danger.STOP,
         "B": Danger.CHANGE,
         "R": Danger.CHANGE,
+        "T": Danger.STOP,
         "A": Danger.CHANGE,
         "C": Danger.CHANGE,
+        "D": Danger.CHANGE,
+        "X": Danger.STOP,
         "O": Danger.CHANGE,
         "Y": Danger.STOP,
     }
@@ -49,7 +52,7 @@ def test_only_upper_case_may_change_a_device(key: str) -> None:
 def test_dangerous_actions_never_work_while_typing() -> None:
     """A prompt swallows them, always."""
     with pytest.raises(ValueError, match="while typing"):
-        ActionRegistry([danger("X", typing=True)])
+        ActionRegistry([danger("Z", typing=True)])
 
 
 def test_a_key_means_one_thing_on_a_screen() -> None:
@@ -71,7 +74,7 @@ def test_reserved_keys_stay_reserved() -> None:
 
 def test_the_registry_decides() -> None:
     """Screen, typing and guard are all asked."""
-    registry = ActionRegistry([*ACTIONS, danger("X")])
+    registry = ActionRegistry([*ACTIONS, danger("Z")])
 
     def allowed(
         name: str, screen: str = FLEET, *, typing: bool = False, settled: bool = True

@@ -30,7 +30,7 @@ from edgeconsole.tui.theme import ROLE_COLORS
 from edgeconsole.tui.widgets.footer import Keys
 from edgeconsole.tui.widgets.prompt import Prompt
 
-PROBE = Action("probe", ("X",), "change something", MAIN, "Test", danger=Danger.CHANGE)
+PROBE = Action("probe", ("Z",), "change something", MAIN, "Test", danger=Danger.CHANGE)
 
 
 def probed(fleet: tuple[FleetStore, Clock]) -> tuple[EdgeConsoleApp, list[str]]:
@@ -39,7 +39,7 @@ def probed(fleet: tuple[FleetStore, Clock]) -> tuple[EdgeConsoleApp, list[str]]:
     app = make_app(
         fleet,
         registry=ActionRegistry((*ACTIONS, PROBE)),
-        extra_handlers={"probe": lambda: fired.append("X")},
+        extra_handlers={"probe": lambda: fired.append("Z")},
     )
     return app, fired
 
@@ -294,7 +294,7 @@ async def test_the_rate_stays_within_bounds() -> None:
 async def test_the_help_lists_every_action_and_closes() -> None:
     """It is made from the registry, scrolls, and goes away with the keys people try."""
     app, _ = probed(lab(5))
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 80)) as pilot:
         await pilot.press("question_mark")
         await pilot.pause()
         text = picture(app)
@@ -395,9 +395,9 @@ async def test_letters_behind_a_prompt_key_fire_nothing(sign: str) -> None:
     """Whatever is typed after `:` or `/` is text."""
     app, fired = probed(lab(5))
     async with app.run_test(size=(120, 40)) as pilot:
-        await burst(pilot, sign, *"Xqzp")
+        await burst(pilot, sign, *"Zqzp")
         await pilot.pause()
-        assert app.screen.query_one(Prompt).line.value == "Xqzp"
+        assert app.screen.query_one(Prompt).line.value == "Zqzp"
         assert not fired
         assert app.is_running
 
@@ -410,10 +410,10 @@ async def test_a_dangerous_key_waits_until_the_screen_was_seen() -> None:
     app.state.guard = TypeAheadGuard(lambda: now_s)
     async with app.run_test(size=(120, 40)) as pilot:
         now_s += SETTLE_S
-        await pilot.press("X")
-        assert fired == ["X"]
-        await pilot.press("enter", "X", "escape", "X", "question_mark", "X", "escape", "X")
-        assert fired == ["X"]
+        await pilot.press("Z")
+        assert fired == ["Z"]
+        await pilot.press("enter", "Z", "escape", "Z", "question_mark", "Z", "escape", "Z")
+        assert fired == ["Z"]
         now_s += SETTLE_S
-        await pilot.press("X")
-        assert fired == ["X", "X"]
+        await pilot.press("Z")
+        assert fired == ["Z", "Z"]

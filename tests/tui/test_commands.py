@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeconsole.fleet.orders import OrderKind, line_of
+from edgeconsole.fleet.orders import THERMAL_KINDS, OrderKind, line_of
 from edgeconsole.tui.commands import VERBS, Command, CommandError, complete, parse
 from edgeconsole.tui.order_words import OrderRequest
 
@@ -56,6 +56,13 @@ def test_commands_are_understood(line: str, command: Command | None) -> None:
         ("failsafe on --for 30d", "lasts from 1s to 7d"),
         ("failsafe off --for 30m", "--for means nothing"),
         ("release --reason 'it is", "close the quotes"),
+        ("thermal on dock-0188", "no device 'on'"),
+        ("thermal --state hit", "did you mean hot?"),
+        ("thermal --state unknown", "there are nominal, warm"),
+        ("thermal --state hot --release", "are two orders"),
+        ("thermal --release --for 5m", "--for means nothing"),
+        ("thermal --model digits", "no option '--model'"),
+        ("failsafe on --release", "no option '--release'"),
     ],
 )
 def test_wrong_commands_name_the_nearest(line: str, part: str) -> None:
@@ -78,6 +85,12 @@ def test_wrong_commands_name_the_nearest(line: str, part: str) -> None:
         ),
         ("release --reason done", OrderRequest(OrderKind.RELEASE, reason="done")),
         ("release cart-0001", OrderRequest(OrderKind.RELEASE, ("cart-0001",))),
+        ("thermal", OrderRequest(OrderKind.THERMAL_HOT)),
+        ("thermal --release", OrderRequest(OrderKind.THERMAL_RELEASE)),
+        (
+            "thermal CART-0001 dock-0188 --state Warm --for 10m --reason 'a demo'",
+            OrderRequest(OrderKind.THERMAL_WARM, ("cart-0001", "dock-0188"), "", 600.0, "a demo"),
+        ),
     ],
 )
 def test_orders_are_understood(line: str, order: OrderRequest) -> None:
@@ -96,6 +109,12 @@ def test_what_the_dialog_shows_can_be_typed() -> None:
     assert command is not None
     wanted = OrderRequest(OrderKind.FAILSAFE_ON, ("dock-0188",), "m", 5400.0, "it's $HOT")
     assert command.order == wanted
+    for kind in THERMAL_KINDS:
+        hold_s = 600.0 if kind.lasts else None
+        line = line_of(kind, ["dock-0188"], hold_s=hold_s, reason="it's $HOT")
+        command = parse(":" + line, DEVICES)
+        assert command is not None
+        assert command.order == OrderRequest(kind, ("dock-0188",), "", hold_s, "it's $HOT")
 
 
 def test_an_empty_fleet_has_no_device_to_name() -> None:
@@ -124,6 +143,8 @@ def test_an_empty_fleet_has_no_device_to_name() -> None:
         ("failsafe on d", "failsafe on dock-0188"),
         ("failsafe on dock-0188 c", "failsafe on dock-0188 cart-0001"),
         ("release c", "release cart-0001"),
+        ("thermal c", "thermal cart-0001"),
+        ("thermal cart-0001 d", "thermal cart-0001 dock-0188"),
         ("why d", "why dock-0188"),
         ("audit x", None),
     ],
@@ -137,5 +158,5 @@ def test_every_verb_completes_and_parses() -> None:
     """No verb of the list is unknown to the parser."""
     for verb in VERBS:
         argument = {"device": " dock-0188", "order": " on"}.get(verb.takes, "")
-        argument = "" if verb.name == "release" else argument
+        argument = "" if verb.name in ("release", "thermal") else argument
         assert parse(verb.name + argument, DEVICES) is not None

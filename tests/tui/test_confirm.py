@@ -78,6 +78,85 @@ async def test_a_key_and_a_key_give_an_order(key: str, kind: OrderKind, before: 
         assert f"{kind.value}: 1 acknowledged" in picture(app)
 
 
+@pytest.mark.parametrize("before", [[], ["enter"], ["e"]])
+async def test_a_key_sets_the_thermal_state(before: list[str]) -> None:
+    """On the fleet, a device and its Why screen `T` asks, and the state is a field of the dialog."""
+    async with console(fallen(30)) as (app, pilot, calm, desk):
+        await pilot.press(*before)
+        await pilot.pause()
+        calm()
+        await pilot.press("T")
+        await pilot.pause()
+        text = picture(app)
+        assert ":thermal dock-0188 --state hot --for 30m" in text
+        assert "Half of the usual rate at most" in text
+        assert "model all" not in text
+        await burst(
+            pilot, "tab", "ctrl+u", *"warm", "tab", *"a demo", "tab", "ctrl+u", *"10m", "tab"
+        )
+        await pilot.pause()
+        text = picture(app)
+        assert "Jobs wait, batches are halved" in text
+        assert ":thermal dock-0188 --state warm --for 10m --reason 'a demo'" in text
+        assert desk.given == []
+        desk.detail = "warm is forced for 600 s, but the device is critical and ignores it"
+        calm()
+        await pilot.press("Y")
+        await pilot.pause()
+        ((intent, devices),) = desk.given
+        assert (intent.kind, devices) == (OrderKind.THERMAL_WARM, ("dock-0188",))
+        assert (intent.hold_s, intent.reason) == (600, "a demo")
+        await pilot.pause()
+        assert f"dock-0188: {desk.detail}" in picture(app)
+
+
+async def test_the_same_key_lets_the_thermal_state_go() -> None:
+    """`release` in the field of the state needs no time; what is no state is explained there."""
+    async with console(fallen(30)) as (app, pilot, calm, desk):
+        await pilot.press("T")
+        await pilot.pause()
+        calm()
+        await burst(pilot, "tab", "ctrl+u", *"tepid", "Y")
+        await pilot.press("tab", "tab", "tab", "enter")
+        await pilot.pause()
+        assert "no state 'tepidY' to force" in picture(app)
+        assert app.focused is not None
+        assert app.focused.id == "state"
+        await burst(pilot, "ctrl+u", *"release")
+        await pilot.pause()
+        text = picture(app)
+        assert ":thermal dock-0188 --release" in text
+        assert "--for" not in text
+        assert "the device's own policy decides" in text
+        await pilot.press("tab", "tab", "tab", "enter")
+        await pilot.pause()
+        ((intent, _),) = desk.given
+        assert (intent.kind, intent.hold_s) == (OrderKind.THERMAL_RELEASE, None)
+
+
+async def test_a_thermal_command_fills_the_dialog_in() -> None:
+    """`:thermal … --state` asks with its words in the fields; `--release` asks for no state and no time."""
+    async with console(fallen(30)) as (app, pilot, calm, desk):
+        line = "thermal CART-0001 --state critical --for 10m --reason 'the fan is out'"
+        await burst(pilot, "colon", *line, "enter")
+        await pilot.pause()
+        values = [field.value for field in app.screen.query(Input)]
+        assert values == ["critical", "the fan is out", "10m"]
+        assert "No model is asked" in picture(app)
+        calm()
+        await pilot.press("escape")
+        await pilot.pause()
+        await burst(pilot, "colon", *"thermal cart-0001 --release", "enter")
+        await pilot.pause()
+        assert [field.value for field in app.screen.query(Input)] == [""]
+        assert "Release the thermal state" in picture(app)
+        calm()
+        await pilot.press("Y")
+        await pilot.pause()
+        ((intent, devices),) = desk.given
+        assert (intent.kind, devices) == (OrderKind.THERMAL_RELEASE, ("cart-0001",))
+
+
 @pytest.mark.parametrize("keys", [["enter"], ["escape"], ["tab", "tab", "escape"], ["n"], ["y"]])
 async def test_the_focus_is_on_cancel(keys: list[str]) -> None:
     """Enter and Escape leave it; a lower-case letter does nothing at all."""
@@ -111,7 +190,7 @@ async def test_each_intent_has_an_id_of_its_own() -> None:
     "behind",
     ["Y", "YYYY", "smoke", "\t\t\t\rY", "\tsmoke\t\t\rYY", "\x1bY", "xFBRY"],
 )
-@pytest.mark.parametrize("key", ["F", "B", "R"])
+@pytest.mark.parametrize("key", ["F", "B", "R", "T"])
 async def test_what_is_typed_behind_the_key_gives_nothing(key: str, behind: str) -> None:
     """All of it was there before the dialog could be seen, so none of it can mean yes."""
     names = {"\t": "tab", "\r": "enter", "\x1b": "escape"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace as with_fields
+from datetime import timedelta
 
 import pytest
 from driving import make_app, texts
@@ -85,7 +86,7 @@ def shown(sample: ThermalSample | None, width: int = 160) -> str:
     store = heated(sample)
     view = store.device(store.ids()[0])
     assert view is not None
-    return "\n".join(texts(thermal_lines.thermal(view, width, BRAILLE)))
+    return "\n".join(texts(thermal_lines.thermal(view, WALL, width, BRAILLE)))
 
 
 def test_state_limit_margin_and_what_is_held_back() -> None:
@@ -130,10 +131,41 @@ def test_an_agent_without_the_policy_shows_nothing() -> None:
 
 
 def test_an_override_is_named_with_its_end() -> None:
-    """Who forced what, for how long, why, and whether the device ignores it."""
+    """Who forced what, until when, why, and whether the device ignores it."""
     held = ThermalOverride(ThermalState.NOMINAL, "ana", "a demo", 90.0)
-    assert "nominal forced by ana for 1m30s: a demo" in shown(replace(HOT, override=held))
+    said = "nominal forced by ana until 14:34:40 (1m30s left): a demo"
+    assert said in shown(replace(HOT, override=held))
     assert "ignored" in shown(replace(HOT, override=replace(held, ignored=True)))
+
+
+def test_an_override_runs_out_also_when_nothing_is_heard() -> None:
+    """The end stays where it is while the sample gets old, and what is past is said to be over."""
+    held = ThermalOverride(ThermalState.NOMINAL, "ana", "a demo", 90.0)
+    sample = replace(HOT, override=held)
+    later = WALL + timedelta(seconds=40)
+    assert thermal_lines.override_text(sample, later, 40.0) == (
+        "nominal forced by ana until 14:34:40 (50s left): a demo"
+    )
+    assert "(that is over)" in thermal_lines.override_text(sample, later, 91.0)
+    assert thermal_lines.override_text(HOT, later, 0.0) == ""
+
+
+def test_a_forced_state_is_seen_in_the_fleet() -> None:
+    """A device on which somebody forced a state is marked as such, also if it is a harmless one."""
+    held = ThermalOverride(ThermalState.NOMINAL, "ana", "a demo", 90.0)
+    sample = replace(HOT, state=ThermalState.NOMINAL, override=held)
+    (view,) = heated(sample).devices()
+    assert view.sample is not None
+    cool = replace(
+        view.sample, models=(), routes=(), temp_c=replace(view.sample.temp_c, value=70.0)
+    )
+    for ignored, level in ((False, Level.FAILSAFE), (True, Level.OK)):
+        store = heated(sample)
+        now = replace(sample, override=replace(held, ignored=ignored))
+        store.add_sample(view.id, replace(cool, thermal=now))
+        (seen,) = store.devices()
+        assert seen.level is level
+        assert ("heat: nominal forced by ana: a demo" in seen.level_reason) is not ignored
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
@@ -144,7 +176,7 @@ def test_lines_fit(width: int) -> None:
     sample = replace(HOT, sensor=rude, limit_source=rude, override=held, warnings=(rude,))
     store = heated(sample)
     view = store.devices()[0]
-    lines = thermal_lines.thermal(view, width, ASCII)
+    lines = thermal_lines.thermal(view, WALL, width, ASCII)
     assert all(line_width(line) <= width for line in lines)
     assert "\x1b" not in "".join(texts(lines))
 
@@ -163,6 +195,30 @@ def test_the_step_down_is_on_the_charts() -> None:
     spec = with_fields(spec, marks=(mark,))
     lines = charts.draw(spec, charts.window_for(points, frame.at), (100, 14), BRAILLE)
     assert any(f"{mark.shape}hot" in plain(line) for line in lines)
+
+
+def test_what_was_forced_is_another_mark() -> None:
+    """On a chart and in the trace one sees that it was a person, and who."""
+    forced = replace(
+        MOVED, cause="operator", reason="ana: the fan is out", actor="ana", simulated=True
+    )
+    assert thermal_lines.mark(MOVED) == ("warn", Level.WARNING)
+    assert thermal_lines.mark(forced) == ("failsafe", Level.FAILSAFE)
+    step = replace(forced, before=ThermalState.HOT, step_before=3, step_after=4)
+    said = Explanation("dev", live=False, note="it is gone", thermal_transitions=(step, forced))
+    text = texts(why_lines.lines(said, WALL, 140, BRAILLE))
+    assert any("heat warm → hot  forced by ana: the fan is out  SIMULATED" in line for line in text)
+    assert any("heat hot, step 4  forced by ana  SIMULATED" in line for line in text)
+
+
+def test_why_of_a_device_that_is_gone_shows_where_its_heat_stood() -> None:
+    """Without what it looked at, which the device alone knows; what is forced ends by our clock."""
+    held = ThermalOverride(ThermalState.HOT, "ana", "the fan is out", 90.0)
+    said = Explanation("dev", live=False, heat=replace(HOT, override=held), age_s=30.0)
+    text = "\n".join(texts(why_lines.lines(said, WALL, 140, BRAILLE)))
+    assert "how it stood when it was last heard" in text
+    assert "heat  hot  for 42s" in text
+    assert "hot forced by ana until 14:34:10 (1m left): the fan is out" in text
 
 
 def test_the_devices_own_limit_is_drawn_and_judged() -> None:

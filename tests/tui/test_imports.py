@@ -33,6 +33,7 @@ PURE = (
     "job_acts",
     "job_lines",
     "ladder_lines",
+    "model_acts",
     "model_lines",
     "optimize_form",
     "optimize_words",

@@ -69,6 +69,7 @@ SCREENS = {
     "fleet": (),
     "device": ("enter",),
     "confirm": ("F",),
+    "thermal": ("T",),
     "why": ("e",),
     "audit": ("colon", *"audit", "enter"),
     "models": ("3",),
@@ -77,6 +78,7 @@ SCREENS = {
     "jobs": ("4",),
     "job": ("4", "j", "j", "enter"),
     "activate": ("4", "j", "j", "A"),
+    "deploy": ("3", "j", "D"),
 }
 
 

@@ -27,6 +27,7 @@ from edgeconsole.runtime.health.thermal_policy import ThermalDecision, decide
 from edgeconsole.runtime.health.thermal_reading import ThermalReading
 from edgeconsole.runtime.health.thermal_state import ThermalPolicyState
 from edgeconsole.runtime.health.thermal_steps import STEPS
+from edgeconsole.runtime.outcomes import Outcomes
 
 TICK_S: Final = 1.0
 KEPT_TRANSITIONS: Final = 128
@@ -98,6 +99,8 @@ class ThermalManager:
         self._state = ThermalPolicyState(since_s=started_s, judged_since_s=started_s)
         self._reading = ThermalReading(reason="not read yet")
         self._order: ThermalOrder | None = None
+        self._outcomes = Outcomes()
+        """In memory: what is forced ends with the agent, so a command that comes again then is new."""
         self._counts: deque[tuple[float, int]] = deque(maxlen=_RATE_TICKS + 1)
         self._transitions: deque[ThermalTransition] = deque(maxlen=KEPT_TRANSITIONS)
         self._transitions_total = 0
@@ -128,17 +131,24 @@ class ThermalManager:
 
     def force(self, command: ForceThermal) -> str:
         """Force a state, or end that; returns a sentence. Raises `RequestError`."""
-        held = self._order
-        if held is not None and held.command_id == command.command_id:
-            return f"{held.forced.state} is forced already"
+        done = self._outcomes.get(command.command_id)
+        if done is not None:
+            return done
         self._order = order_of(command, self._clock())
         self.tick()
         if self._order is None:
-            return "nothing is forced on the thermal policy"
-        said = f"{self._order.forced.state} is forced for {command.for_s:.0f} s"
-        if self.decision is not None and self.decision.ignored:
-            said += ", but the device is critical and ignores it"
-        return said
+            what, said = "ended what is forced on", "nothing is forced on the thermal policy"
+        else:
+            what = f"forced {command.state} on"
+            said = f"{command.state} is forced for {command.for_s:.0f} s"
+            if self.decision is not None and self.decision.ignored:
+                said += ", but the device is critical and ignores it"
+        self._on_event(
+            Severity.INFO if self._order is None else Severity.WARNING,
+            "thermal_forced",
+            f"{command.actor} {what} the thermal policy: {command.reason} ({said})",
+        )
+        return self._outcomes.add(command.command_id, said)
 
     @property
     def reason(self) -> str:
@@ -207,6 +217,7 @@ class ThermalManager:
         if before.cause == "" and state.state.depth == before.state.depth:
             return
         moved = state.state is not before.state
+        order = self._order if state.state is not state.judged else None
         transition = ThermalTransition(
             before=before.state,
             after=state.state,
@@ -217,6 +228,7 @@ class ThermalManager:
             reason=state.reason,
             conditions=decision.conditions,
             simulated=self._reading.simulated,
+            actor="" if order is None else order.forced.actor,
         )
         self._transitions.append(transition)
         self._transitions_total += 1

@@ -20,7 +20,6 @@ class ThermalOrder:
     """One order; times are monotonic seconds. It ends with the agent."""
 
     forced: Forced
-    command_id: str
     until_s: float
 
     def shown(self, now_s: float, *, ignored: bool) -> ThermalOverride:
@@ -49,4 +48,4 @@ def order_of(command: ForceThermal, now_s: float) -> ThermalOrder | None:
             hint="order it for a shorter time",
         )
     forced = Forced(state, command.actor, command.reason)
-    return ThermalOrder(forced, command.command_id, now_s + command.for_s)
+    return ThermalOrder(forced, now_s + command.for_s)

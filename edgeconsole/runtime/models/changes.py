@@ -9,7 +9,15 @@ from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.control import ActivateModel, RemoveModel, RollBackModel, StoredModel
+from edgeconsole.protocol.control import (
+    ActivateModel,
+    CheckModel,
+    LoadModel,
+    RemoveModel,
+    RollBackModel,
+    StoredModel,
+    UnloadModel,
+)
 from edgeconsole.protocol.telemetry import MODEL_ACTIVATED, Severity, activated_text
 from edgeconsole.runtime.config import AgentSettings
 from edgeconsole.runtime.failsafe.manager import FailsafeManager
@@ -69,10 +77,13 @@ class ModelChanges:
             for bundle in bundles
         )
 
-    async def load(self, model: str, version: str = "", variant: str = "") -> str:
+    async def load(self, command: LoadModel) -> str:
         """Load a stored model; returns a sentence. Raises `RequestError` or `BackendError`."""
+        return await self._commands.once(command.command_id, partial(self._load, command))
+
+    async def _load(self, command: LoadModel) -> str:
         async with self.changing:
-            bundle = await self._find(model, version, variant)
+            bundle = await self._find(command.model, command.version, command.variant)
             await self._engine.load(bundle)
             return f"{bundle.manifest.key} is loaded"
 
@@ -141,15 +152,19 @@ class ModelChanges:
             await self._engine.unload(before, drain_s=DRAIN_S)
         return f"{bundle.manifest.key} is active"
 
-    async def unload(self, model: str, version: str = "", variant: str = "") -> str:
+    async def unload(self, command: UnloadModel) -> str:
         """Drain and end a model's workers; returns a sentence. Raises `RequestError`."""
+        return await self._commands.once(command.command_id, partial(self._unload, command))
+
+    async def _unload(self, command: UnloadModel) -> str:
+        model = command.model
         async with self.changing:
             found = [
                 runner
                 for runner in self._engine.loaded().values()
                 if runner.manifest.model == model
-                and version in ("", runner.manifest.version)
-                and variant in ("", runner.manifest.variant)
+                and command.version in ("", runner.manifest.version)
+                and command.variant in ("", runner.manifest.variant)
             ]
             if not found:
                 raise RequestError(ErrorCode.UNKNOWN_MODEL, f"{model!r} is not loaded")
@@ -175,13 +190,7 @@ class ModelChanges:
 
     async def _remove(self, digest: str) -> str:
         async with self.changing:
-            bundle = await asyncio.to_thread(self._store().get, digest)
-            if bundle is None:
-                raise RequestError(
-                    ErrorCode.UNKNOWN_MODEL,
-                    f"the store has no bundle with digest {digest[:12]}…",
-                    hint="list_models says what it has",
-                )
+            bundle = await self._get(digest)
             key, reason = bundle.manifest.key, (await self._needed())(digest)
             if reason:
                 raise RequestError(ErrorCode.CONFLICT, f"{key} stays: {reason}")
@@ -190,11 +199,34 @@ class ModelChanges:
         self._telemetry.record(Severity.INFO, "bundle_removed", message)
         return message
 
+    async def check(self, command: CheckModel) -> str:
+        """Read a stored bundle; returns a sentence.
+
+        Raises `RequestError` for one that is not there, `BundleError` for one that is damaged.
+        """
+        return await self._commands.once(command.command_id, partial(self._check, command.digest))
+
+    async def _check(self, digest: str) -> str:
+        async with self.changing:
+            bundle = await self._get(digest)
+            await asyncio.to_thread(bundle.verify)
+            return f"{bundle.manifest.key} is stored, each byte as its manifest says"
+
     async def _needed(self) -> Callable[[str], str]:
         """Return what says why a bundle must stay; empty: it need not."""
         store, loaded, working = self._store(), self._engine.loaded(), self._jobs.working()
         look = partial(needs.look, store, self._settings, loaded=loaded.keys(), working=working)
         return await asyncio.to_thread(look)
+
+    async def _get(self, digest: str) -> Bundle:
+        bundle = await asyncio.to_thread(self._store().get, digest)
+        if bundle is None:
+            raise RequestError(
+                ErrorCode.UNKNOWN_MODEL,
+                f"the store has no bundle with digest {digest[:12]}…",
+                hint="list_models says what it has",
+            )
+        return bundle
 
     async def _find(self, model: str, version: str, variant: str) -> Bundle:
         bundle = await asyncio.to_thread(self._store().find, model, version, variant)

@@ -9,11 +9,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import msgspec
 
 from edgeconsole.protocol.optimization import (
     AGREEMENT,
+    CLOSENESS,
+    UNLABELLED,
     Constraints,
     Interval,
     Objective,
@@ -28,6 +31,12 @@ from edgeconsole.runtime.optimizer.figures import (
     figure,
     known,
 )
+
+_NOUNS: Final = {AGREEMENT: "disagreement", CLOSENESS: "distance"}
+_WITHOUT_LABELS: Final = {
+    AGREEMENT: "judged by agreement with the original: no labels",
+    CLOSENESS: "judged by closeness to the original's values: no labels, no class scores declared",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +57,21 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a variant loses in accuracy; in points where it is judged by agreement."""
+    """What a variant loses in accuracy; in points where there are no labels."""
 
     drop: float | None
     interval: Interval | None
-    by_agreement: bool
+    without_labels: str = ""
+    """What it was judged by where there are no labels; empty where there are."""
 
     @property
     def noun(self) -> str:
         """Return what it is called."""
-        return "disagreement" if self.by_agreement else "drop"
+        return _NOUNS.get(self.without_labels, "drop")
 
     def unit(self, unit: DropUnit) -> DropUnit:
         """Return what it is counted in, given what drops are counted in."""
-        return DropUnit.POINTS if self.by_agreement else unit
+        return DropUnit.POINTS if self.without_labels else unit
 
     def text(self, unit: DropUnit, digits: int = 1) -> str:
         """Return it with its unit and its interval; only for what is known."""
@@ -73,13 +83,13 @@ class Loss:
 
 
 def loss_of(variant: Variant) -> Loss:
-    """Return a variant's loss: its drop or, where no labels are, how often it disagrees."""
+    """Return a variant's loss: its drop or, where no labels are, how far it is from the original."""
     drop, agreement = known(variant.drop), known(variant.agreement)
     if drop is not None:
-        return Loss(drop, variant.drop_ci, by_agreement=variant.metric == AGREEMENT)
-    if agreement is not None and variant.metric in ("", AGREEMENT):
-        return Loss(100.0 * (1.0 - agreement), None, by_agreement=True)
-    return Loss(None, None, by_agreement=False)
+        return Loss(drop, variant.drop_ci, variant.metric if variant.metric in UNLABELLED else "")
+    if agreement is not None and variant.metric in ("", *UNLABELLED):
+        return Loss(100.0 * (1.0 - agreement), None, variant.metric or AGREEMENT)
+    return Loss(None, None)
 
 
 def is_judged(variant: Variant) -> bool:
@@ -176,8 +186,8 @@ def _finite(value: float) -> float | None:
 def _doubts(variant: Variant, constraints: Constraints, unit: DropUnit) -> list[str]:
     loss = loss_of(variant)
     doubts = []
-    if loss.by_agreement:
-        doubts.append("judged by agreement with the original: no labels")
+    if loss.without_labels:
+        doubts.append(_WITHOUT_LABELS[loss.without_labels])
     if loss.interval is not None and loss.interval[1] > constraints.max_drop:
         _, allowed = _digits(loss.interval[1], constraints.max_drop)
         doubts.append(f"{loss.text(unit)}: not certain to be at most {allowed} with this many rows")

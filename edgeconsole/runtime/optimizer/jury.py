@@ -1,4 +1,8 @@
-"""How well a variant answers: the bundle's metric where there are labels, else agreement."""
+"""How well a variant answers: by the bundle's metric where there are labels, else as the original.
+
+As the original is where the same class is chosen, if the bundle says that its first output holds
+scores of classes; the largest of an embedding's numbers is no choice, so its values count.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeconsole.bundle import Bundle
+from edgeconsole.bundle.manifest import Manifest, Task
 from edgeconsole.bundle.metrics import METRICS
+from edgeconsole.bundle.metrics.classes import ERROR_RATE, TOP5_ACCURACY
+from edgeconsole.bundle.metrics.overlap import F1
+from edgeconsole.bundle.metrics.sequences import PHONEME_ERROR_RATE, SEQUENCE_ERROR_RATE
 from edgeconsole.bundle.tensorfile import decode_tensors
 from edgeconsole.errors import BackendError, BundleError
-from edgeconsole.protocol.optimization import AGREEMENT
+from edgeconsole.protocol.optimization import AGREEMENT, CLOSENESS, UNLABELLED
 from edgeconsole.protocol.tensors import Array
 from edgeconsole.runtime.optimizer.children import Child
 from edgeconsole.runtime.optimizer.figures import DropUnit
@@ -30,8 +38,21 @@ from edgeconsole.runtime.optimizer.words import Answer, DataSet
 MOST_ROWS: Final = 10_000
 _TIMEOUT_S: Final = 600.0
 _DIGITS: Final = 6
+_OF_SCORES: Final = frozenset(
+    each.name for each in (TOP5_ACCURACY, ERROR_RATE, F1, SEQUENCE_ERROR_RATE, PHONEME_ERROR_RATE)
+)
 _LEAST_CLOSE: Final = 0.9
 """Of outputs that labels say nothing of, such as a state that the next call gets back."""
+
+
+def scores_classes(manifest: Manifest) -> bool:
+    """Say whether the first output is declared to hold scores of two or more classes in its last axis.
+
+    By the task, or by a metric that somebody chose: `accuracy` is what all have where nobody did.
+    """
+    shape = manifest.outputs[0].shape
+    declared = manifest.task is Task.CLASSIFICATION or manifest.metric in _OF_SCORES
+    return declared and len(shape) > 1 and shape[-1] != 1
 
 
 class _Agreement:
@@ -52,7 +73,10 @@ class Jury:
         self._names = [spec.name for spec in bundle.manifest.outputs]
         self._labels: Array | None = None
         self._seed = seed
-        self.metric = AGREEMENT
+        self._scores = scores_classes(bundle.manifest)
+        by_values = bundle.manifest.outputs[0].datatype.is_float and not self._scores
+        self._unlabelled = CLOSENESS if by_values else AGREEMENT
+        self.metric = self._unlabelled
         self.doubt = ""
         """Why the bundle's metric cannot be used, where it has one."""
         pair = bundle.evaluation()
@@ -73,23 +97,22 @@ class Jury:
     def said(self) -> str:
         """Return what variants are judged on, for people."""
         where = f"{self.data} data, {self.rows} rows"
-        if self.metric != AGREEMENT:
+        if self.metric not in UNLABELLED:
             return f"{self.metric} on {where}"
-        return f"agreement with the original on {where}" + (
-            f" ({self.doubt})" if self.doubt else ""
-        )
+        how = "agreement with" if self.metric == AGREEMENT else "closeness to"
+        return f"{how} the original on {where}" + (f" ({self.doubt})" if self.doubt else "")
 
     @property
     def unit(self) -> DropUnit:
         """Return what drops are counted in."""
-        if self.metric == AGREEMENT or METRICS[self.metric].is_share:
+        if self.metric in UNLABELLED or METRICS[self.metric].is_share:
             return DropUnit.POINTS
         return DropUnit.PERCENT
 
     def take_original(self, outputs: dict[str, Array]) -> float | None:
         """Take in the original's answers; returns its metric's value, `None` without labels.
 
-        Labels that do not fit the metric are no reason to stop: what is left is agreement.
+        Labels that do not fit the metric are no reason to stop: what is left is the original.
         """
         self._original = outputs
         if self._labels is None:
@@ -99,7 +122,7 @@ class Jury:
             return self._scored.value()
         except (BundleError, KeyError) as error:
             self.doubt = error.message if isinstance(error, BundleError) else "unknown metric"
-            self.metric, self._labels = AGREEMENT, None
+            self.metric, self._labels = self._unlabelled, None
             return None
 
     def judge(self, outputs: Mapping[str, Array]) -> Judgement:
@@ -109,7 +132,7 @@ class Jury:
             BundleError: they do not fit the labels.
             BackendError: an output that labels do not judge is far from the original's.
         """
-        agrees = agreement_rows(self._original, outputs)
+        agrees = agreement_rows(self._original, outputs, scores=self._scores)
         share = float(agrees.mean())
         if self._labels is None or self._scored is None:
             found = self._compared(_Agreement(np.ones_like(agrees)), _Agreement(agrees))

@@ -24,7 +24,7 @@ from edgeconsole.errors import StoreError
 from edgeconsole.paths import APP
 from edgeconsole.protocol.optimization import OptimizationReport
 
-REVISION: Final = 4
+REVISION: Final = 5
 """Raised when techniques or measuring change, so that older results are not believed."""
 _REPORT: Final = "report.json"
 

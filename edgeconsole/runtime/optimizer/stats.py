@@ -145,28 +145,31 @@ def paired_drop(
     return PairedDrop(before, after, drop, interval)
 
 
-def agreement(original: Mapping[str, Array], variant: Mapping[str, Array]) -> float:
+def agreement(
+    original: Mapping[str, Array], variant: Mapping[str, Array], *, scores: bool
+) -> float:
     """Return how often a variant answers as the original does, 0 to 1: the mean over rows.
 
     See `agreement_rows` for what counts, and for errors.
     """
-    return float(agreement_rows(original, variant).mean())
+    return float(agreement_rows(original, variant, scores=scores).mean())
 
 
 def agreement_rows(
-    original: Mapping[str, Array], variant: Mapping[str, Array]
+    original: Mapping[str, Array], variant: Mapping[str, Array], *, scores: bool
 ) -> npt.NDArray[np.float64]:
     """Return for each row how far a variant answers as the original does, 0 to 1.
 
-    Outputs come in the manifest's order, rows along their first axis. First output, if it holds two
-    or more float scores in its last axis: whether the same score is the largest, the mean over
-    positions. Other floats: 1 − the relative L2 error of the row, at least 0. All else: the share of
-    equal values. Several outputs: their mean. NaN agrees with nothing. Raises `ValueError` for
-    outputs that do not match in name, shape or kind, and where there is nothing to compare.
+    Outputs come in the manifest's order, rows along their first axis. First output, if it is said to
+    be `scores` of classes and holds two or more floats in its last axis: whether the same one is the
+    largest, the mean over positions. Other floats: 1 − the relative L2 error of the row, at least 0.
+    All else: the share of equal values. Several outputs: their mean. NaN agrees with nothing. Raises
+    `ValueError` for outputs that do not match in name, shape or kind, and where there is nothing to
+    compare.
     """
     if not original or list(original) != list(variant):
         raise ValueError(f"outputs {list(variant)} do not match {list(original)}")
-    shares = list(_shares(original, variant))
+    shares = list(_shares(original, variant, scores=scores))
     if len({len(each) for each in shares}) > 1:
         raise ValueError(f"outputs differ in rows: {[len(each) for each in shares]}")
     mean: npt.NDArray[np.float64] = np.mean(shares, axis=0)
@@ -174,7 +177,7 @@ def agreement_rows(
 
 
 def _shares(
-    original: Mapping[str, Array], variant: Mapping[str, Array]
+    original: Mapping[str, Array], variant: Mapping[str, Array], *, scores: bool
 ) -> Iterator[npt.NDArray[np.float64]]:
     for place, (name, ours) in enumerate(original.items()):
         theirs = variant[name]
@@ -187,7 +190,7 @@ def _shares(
             raise ValueError(f"output {name!r} has no rows or no values")
         if ours.dtype.kind != "f":
             yield _by_row(ours == theirs)
-        elif place == 0 and ours.ndim > 1 and ours.shape[-1] > 1:
+        elif scores and place == 0 and ours.ndim > 1 and ours.shape[-1] > 1:
             blind = np.isnan(ours).any(axis=-1) | np.isnan(theirs).any(axis=-1)
             yield _by_row((ours.argmax(axis=-1) == theirs.argmax(axis=-1)) & ~blind)
         else:

@@ -105,7 +105,7 @@ class DeviceScreen(ScrollingScreen):
         short = self.app.size.height < _ROOMY
         ladder = ladder_lines.ladder(view, frame.wall, width, state.glyphs, short=short)
         self.query_one("#ladder", Lines).show(device_lines.quiet(ladder, role))
-        heat = thermal_lines.thermal(view, width, state.glyphs)
+        heat = thermal_lines.thermal(view, frame.wall, width, state.glyphs)
         put_away(self.query_one("#heat", Lines), away=not heat)
         self.query_one("#heat", Lines).show(device_lines.quiet(heat, role))
         kept = backlog_lines.backlog(view, width)

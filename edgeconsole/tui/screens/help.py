@@ -41,8 +41,11 @@ def _keys(registry: actions.ActionRegistry, group: str) -> list[Line]:
 def _commands() -> list[Line]:
     lines: list[Line] = [(("Commands", "strong"),)]
     lines += [((f":{verb.usage:<16} ", "key"), (verb.title, "text")) for verb in commands.VERBS]
-    options = "orders: [DEVICE…] --model M --for 30m --reason …"
-    return [*lines, ((options, "muted"),), ()]
+    options = (
+        "orders: [DEVICE…] --model M --for 30m --reason …",
+        "thermal: --state S or --release",
+    )
+    return [*lines, *(((each, "muted"),) for each in options), ()]
 
 
 def _filters() -> list[Line]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeconsole.fleet.model_desk import DeviceModels
-from edgeconsole.protocol.control import StoredModel
 from edgeconsole.protocol.jobs import Job
 from edgeconsole.protocol.optimization import OptimizationReport
-from edgeconsole.tui import actions, model_lines, report_lines
+from edgeconsole.tui import actions, model_acts, model_lines, report_lines
 from edgeconsole.tui import format as fmt
+from edgeconsole.tui.model_acts import ModelAct, ModelRequest
 from edgeconsole.tui.model_lines import Row
 from edgeconsole.tui.runs import Line
+from edgeconsole.tui.screens.base import Handler
 from edgeconsole.tui.screens.listing import ListingScreen
-from edgeconsole.tui.screens.scrolling import AskingScreen
+from edgeconsole.tui.screens.scrolling import ScrollingScreen
 from edgeconsole.tui.service import ConsoleService
 from edgeconsole.tui.state import ConsoleState
 
 
-class ModelsScreen(ListingScreen[str]):
-    """The models of the fleet, or of one device; a row's key is its bundle's digest."""
+class BundlesScreen(ListingScreen[str]):
+    """Bundles of the fleet, or of one device; a row's key is its bundle's digest."""
 
-    kind = actions.MODELS
-
-    def __init__(self, state: ConsoleState, service: ConsoleService, device_id: str = "") -> None:
+    def __init__(self, state: ConsoleState, service: ConsoleService, device_id: str) -> None:
         super().__init__(state, service.desk)
         self.device_id = device_id
         self._models = service.models
@@ -34,7 +33,34 @@ class ModelsScreen(ListingScreen[str]):
         """Ask the devices."""
         ids = [self.device_id] if self.device_id else self.state.store.ids()
         self._said = await self._models.look(ids)
-        self._rows = model_lines.rows(self._said)
+        self._rows = [row for row in model_lines.rows(self._said) if self.has(row)]
+
+    def has(self, row: Row) -> bool:
+        """Say whether a row is one of this screen's."""
+        return bool(row.stored)
+
+    def keys(self) -> Sequence[str]:
+        """Return which bundles the rows are."""
+        return [row.bundle.digest for row in self._rows]
+
+    def chosen(self) -> Row | None:
+        """Return the bundle under the cursor, wherever it is."""
+        selected = self.selected
+        return next((row for row in self._rows if row.bundle.digest == selected), None)
+
+    def asked_for(self, act: ModelAct) -> ModelRequest | str:
+        """Return what a key asks for, or why there is nothing to do; empty: there is no bundle."""
+        row = self.chosen()
+        return "" if row is None else model_acts.ask(act, row, self._said or (), self._rows)
+
+
+class ModelsScreen(BundlesScreen):
+    """All models."""
+
+    kind = actions.MODELS
+
+    def __init__(self, state: ConsoleState, service: ConsoleService, device_id: str = "") -> None:
+        super().__init__(state, service, device_id)
 
     def answer(self, width: int) -> Sequence[Line] | None:
         """Return the table."""
@@ -45,68 +71,73 @@ class ModelsScreen(ListingScreen[str]):
             self._said, self._rows, self.selected, wall, width=width, glyphs=glyphs
         )
 
-    def keys(self) -> Sequence[str]:
-        """Return which bundles the rows are."""
-        return [row.bundle.digest for row in self._rows]
-
-    def chosen(self) -> tuple[StoredModel, list[str]] | None:
-        """Return the bundle under the cursor and the devices that have it."""
-        for row in self._rows:
-            if row.bundle.digest == self.selected:
-                return row.bundle, row.active or row.stored
-        return None
-
     def crumbs(self) -> tuple[list[str], list[Line]]:
         """Return the path back to the fleet."""
         device = [fmt.cut(fmt.escape(self.device_id), 40)] if self.device_id else []
         return ["fleet", *device, "models"], []
 
 
-class ModelScreen(AskingScreen):
-    """One model: who runs what of it, and what the newest job found."""
+class ModelScreen(BundlesScreen):
+    """One model: its bundles, who runs what of it, and what the newest job found."""
 
     kind = actions.MODEL
 
     def __init__(
-        self, state: ConsoleState, service: ConsoleService, model: str, device_id: str = ""
+        self, state: ConsoleState, service: ConsoleService, row: Row, device_id: str = ""
     ) -> None:
-        super().__init__(state, service.desk)
-        self.model = model
-        self.device_id = device_id
-        self._service = service
-        self._said: Sequence[DeviceModels] | None = None
+        """Make it, with the cursor on the bundle that it was opened from."""
+        super().__init__(state, service, device_id)
+        self.model = row.bundle.model
+        self._selected = row.bundle.digest
+        self._jobs = service.jobs
         self._found: tuple[Job, OptimizationReport | None] | None = None
         self._found_on = ""
 
     async def ask(self) -> None:
         """Ask the devices, and for the newest report if it is another than the one at hand."""
-        ids = [self.device_id] if self.device_id else self.state.store.ids()
-        self._said = await self._service.models.look(ids)
-        newest = model_lines.newest(self._said, self.model)
+        await super().ask()
+        newest = model_lines.newest(self._said or (), self.model)
         if newest is None:
             return
         device_id, finding = newest
         at_hand = self._found is not None and self._found[0].job_id == finding.job_id
         if not at_hand or self._found_on != device_id:
-            self._found = await self._service.jobs.report(device_id, finding.job_id)
+            self._found = await self._jobs.report(device_id, finding.job_id)
             self._found_on = device_id
 
-    def chosen(self) -> tuple[str, list[str]]:
-        """Return the model and the devices on which it answers, or that at least have it."""
-        have = {
-            each.device_id: any(
-                bundle.active for bundle in each.models if bundle.model == self.model
-            )
-            for each in self._said or ()
-            if any(bundle.model == self.model for bundle in each.models)
+    def has(self, row: Row) -> bool:
+        """Say whether a row is one of this model's."""
+        return row.bundle.model == self.model
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return what keys do here: the cursor moves over the bundles, below them the text scrolls."""
+        return {
+            **super().handlers(),
+            **ScrollingScreen.handlers(self),
+            "down": self._down,
+            "up": self._up,
         }
-        return self.model, [name for name, runs in have.items() if runs] or list(have)
+
+    def _down(self) -> None:
+        keys = self.keys()
+        if not keys or self.selected == keys[-1]:
+            self.body.scroll_relative(y=1, animate=False)
+        else:
+            self._move(1)
+
+    def _up(self) -> None:
+        if self.body.scroll_y > len(self.keys()):
+            self.body.scroll_relative(y=-1, animate=False)
+        else:
+            self._move(-1)
 
     def answer(self, width: int) -> Sequence[Line] | None:
-        """Return who runs what, then the report."""
+        """Return the bundles, who runs what, then the report."""
         if self._said is None:
             return None
-        shown = model_lines.devices_of(self._said, self.model, width)
+        glyphs, devices = self.state.glyphs, len(self._said)
+        table = model_lines.bundles(self._rows, devices, self.selected, width=width, glyphs=glyphs)
+        shown = [*table, (), *model_lines.devices_of(self._said, self.model, width)]
         job, report = self._found or (None, None)
         if job is None or report is None:
             return [*shown, (), ((" no job has measured it so far; O orders one", "muted"),)]
@@ -115,7 +146,7 @@ class ModelScreen(AskingScreen):
             (f" on {fmt.escape(self._found_on)}", "text"),
             (self._when(job), "muted"),
         )
-        return [*shown, (), by, *report_lines.found(report, width, self.state.glyphs)]
+        return [*shown, (), by, *report_lines.found(report, width, glyphs)]
 
     def _when(self, job: Job) -> str:
         ended = job.ended_unix_s

@@ -169,12 +169,57 @@ def test_an_order_holds_until_its_time_is_over() -> None:
     held = bench.manager.sample()
     assert (held.state, held.cause, held.override.left_s) == (ThermalState.HOT, "operator", 60.0)
     assert (held.override.actor, held.override.reason) == ("ana", "a test")
-    assert bench.manager.force(order(ThermalState.HOT)) == "hot is forced already"
     bench.go(59)
     assert bench.manager.sample().state is ThermalState.HOT
     bench.go(1)
     assert bench.manager.sample().state is ThermalState.NOMINAL
     assert bench.manager.sample().override is None
+
+
+def test_a_command_that_is_sent_twice_is_carried_out_once() -> None:
+    """It says what it did then, tells nothing again, and does not undo what came after it."""
+    bench = Bench()
+    bench.go(10)
+    first = bench.manager.force(order(ThermalState.HOT))
+    bench.manager.force(order(None, command_id="command-2"))
+    bench.manager.force(order(ThermalState.WARM, command_id="command-3"))
+    told = [event[2] for event in bench.events if event[1] == "thermal_forced"]
+    ended = "nothing is forced on the thermal policy"
+    assert told == [
+        "ana forced hot on the thermal policy: a test (hot is forced for 60 s)",
+        f"ana ended what is forced on the thermal policy: a test ({ended})",
+        "ana forced warm on the thermal policy: a test (warm is forced for 60 s)",
+    ]
+    count = len(bench.events)
+    assert bench.manager.force(order(ThermalState.HOT)) == first
+    bench.manager.force(order(None, command_id="command-2"))
+    assert bench.manager.sample().state is ThermalState.WARM
+    assert len(bench.events) == count
+
+
+def test_a_refused_command_may_come_again() -> None:
+    """What was not carried out is not remembered as done."""
+    bench = Bench()
+    for _ in range(2):
+        with pytest.raises(RequestError, match="at most 3600 s"):
+            bench.manager.force(order(ThermalState.WARM, 3601.0))
+    assert not bench.events
+
+
+def test_a_transition_says_who_forced_it() -> None:
+    """The way there and the steps while it holds have the actor; the way back and the policy's own have none."""
+    bench = Bench()
+    bench.go(10)
+    bench.manager.force(order(ThermalState.HOT))
+    bench.go(60)
+    bench.go(10, 84.0)
+    moved = [(each.after, each.actor, each.cause) for each in bench.manager.transitions(99)][::-1]
+    assert moved[0] == (ThermalState.HOT, "ana", "operator")
+    back = next(place for place, each in enumerate(moved) if each[2] == "override_ended")
+    assert {each[1] for each in moved[:back]} == {"ana"}
+    assert moved[back][0] is ThermalState.NOMINAL
+    assert {each[1] for each in moved[back:]} == {""}
+    assert moved[-1][2] == "hot_temperature"
 
 
 def test_an_order_can_be_ended() -> None:

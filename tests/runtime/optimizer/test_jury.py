@@ -62,3 +62,57 @@ def test_a_state_that_is_a_little_off_passes(tmp_path: Path) -> None:
     made, answers = jury(tmp_path / "stateful")
     judged = made.judge({**answers, "state": answers["state"] * 0.95})
     assert (judged.metric_value, judged.drop) == (1.0, 0.0)
+
+
+def embedder(folder: Path, task: Task, metric: str = "accuracy") -> tuple[Jury, np.ndarray]:
+    """Return a jury for a model that gives its input back, declared as told, and what it answers."""
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in ("x", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])], "embedder", values[:1], values[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    x = np.random.default_rng(6).normal(size=(ROWS, 8)).astype(np.float32)
+    # One dimension is always the largest, as it is in many a real encoder.
+    x[:, 3] += 9.0
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    bundle = write_bundle(
+        folder,
+        Contents(model.SerializeToString(), {"x": x[:2]}, {"y": x[:2]}, calibration={"x": x}),
+        model="embedder",
+        version="1",
+        variant="fp32",
+        task=task,
+        metric=metric,
+        inputs=(TensorSpec("x", Datatype.FP32, (-1, 8)),),
+        outputs=(TensorSpec("y", Datatype.FP32, (-1, 8)),),
+    )
+    made = Jury(bundle, seed=1)
+    assert made.take_original({"y": x}) is None
+    return made, x
+
+
+def test_embeddings_are_judged_by_their_values(tmp_path: Path) -> None:
+    """The largest dimension is the same in all, so as scores of classes anything would pass."""
+    made, x = embedder(tmp_path / "b", Task.CUSTOM)
+    assert made.metric == "closeness"
+    assert made.said == f"closeness to the original on calibration data, {ROWS} rows"
+    noise = np.random.default_rng(7).normal(size=x.shape).astype(np.float32)
+    off = x + 0.1 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    assert (off.argmax(axis=1) == x.argmax(axis=1)).all()
+    found = made.judge({"y": off})
+    assert found.drop == pytest.approx(10.0, abs=0.01)
+    assert found.agreement == pytest.approx(0.9, abs=1e-4)
+    assert made.judge({"y": x}).drop == 0.0
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [(Task.CLASSIFICATION, "accuracy"), (Task.CUSTOM, "phoneme_error_rate"), (Task.CUSTOM, "f1")],
+)
+def test_what_is_declared_to_be_scores_is_judged_by_the_choice(
+    tmp_path: Path, task: Task, metric: str
+) -> None:
+    """By the task, or by a metric that somebody chose."""
+    made, x = embedder(tmp_path / "b", task, metric)
+    assert made.metric == "agreement"
+    assert made.judge({"y": 0.5 * x}).drop == 0.0

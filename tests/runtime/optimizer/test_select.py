@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgeconsole.protocol.optimization import (
     AGREEMENT,
+    CLOSENESS,
     Constraints,
     Objective,
     Variant,
@@ -192,15 +193,22 @@ def test_an_unknown_drop_passes_no_gate_however_wide(facts):
 
 
 @pytest.mark.parametrize(
-    ("agreement", "status", "reason"),
+    ("metric", "agreement", "status", "reason"),
     [
-        (0.995, OK, "judged by agreement with the original: no labels"),
-        (0.82, EXCLUDED, "disagreement 18.0 points, at most 1.0 allowed"),
+        ("", 0.995, OK, "judged by agreement with the original: no labels"),
+        ("", 0.82, EXCLUDED, "disagreement 18.0 points, at most 1.0 allowed"),
+        (
+            CLOSENESS,
+            0.995,
+            OK,
+            "judged by closeness to the original's values: no labels, no class scores declared",
+        ),
+        (CLOSENESS, 0.82, EXCLUDED, "distance 18.0 points, at most 1.0 allowed"),
     ],
 )
-def test_without_labels_a_row_is_judged_by_agreement_and_says_so(agreement, status, reason):
-    """A hundredth of answers that differ is a point."""
-    (found,) = judged(row("a", drop=None, metric="", agreement=agreement)).variants
+def test_without_labels_a_row_says_what_it_is_judged_by(metric, agreement, status, reason):
+    """A hundredth of answers that differ is a point, and so is a hundredth of their size."""
+    (found,) = judged(row("a", drop=None, metric=metric, agreement=agreement)).variants
     assert (found.status, found.reason) == (status, reason)
 
 
@@ -628,7 +636,7 @@ def any_row(draw, name: str) -> Variant:
         size_bytes=draw(BYTES),
         peak_rss_bytes=draw(BYTES),
         energy_mj=draw(MAYBE),
-        metric=draw(st.sampled_from(["accuracy", AGREEMENT, ""])),
+        metric=draw(st.sampled_from(["accuracy", AGREEMENT, CLOSENESS, ""])),
         drop=drop,
         drop_ci=None if drop is None else (drop - 1.0, drop + 1.0),
         agreement=draw(st.none() | st.floats(0.9, 1.0)),
@@ -657,7 +665,7 @@ def drop_of(each: Variant) -> float:
     """Return the loss that is judged; infinite if unknown."""
     if each.drop is not None:
         return each.drop
-    by_agreement = each.agreement is not None and each.metric in ("", AGREEMENT)
+    by_agreement = each.agreement is not None and each.metric in ("", AGREEMENT, CLOSENESS)
     return 100 * (1 - each.agreement) if by_agreement else math.inf
 
 

@@ -319,14 +319,28 @@ def floats(*rows):
 )
 def test_a_variant_agrees_where_it_answers_as_the_original(ours, theirs, share):
     """Each kind of output has its way of being the same answer."""
-    assert agreement(ours, theirs) == pytest.approx(share)
+    assert agreement(ours, theirs, scores=True) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "share"),
+    [
+        # the largest is the same, the values are not; and the other way round
+        (floats([3.0, 4.0]), floats([0.0, 4.0]), 0.4),
+        (floats([3.0, 3.1]), floats([3.1, 3.0]), 1.0 - math.sqrt(0.02 / 18.61)),
+        ({"y": np.array([[1, 2], [3, 4]])}, {"y": np.array([[1, 2], [3, 5]])}, 0.75),
+    ],
+)
+def test_values_that_are_no_scores_are_compared_as_values(ours, theirs, share):
+    """What dimension of an embedding is the largest says nothing; equal class numbers do."""
+    assert agreement(ours, theirs, scores=False) == pytest.approx(share)
 
 
 def test_only_the_first_output_holds_scores_and_outputs_count_alike():
     """A second output's floats are compared as values; the row's share is the outputs' mean."""
     ours = {"scores": np.array([[1.0, 2.0]]), "box": np.array([[3.0, 4.0]])}
     theirs = {"scores": np.array([[0.0, 9.0]]), "box": np.array([[3.0, 1.5]])}
-    assert agreement_rows(ours, theirs) == pytest.approx([0.75])
+    assert agreement_rows(ours, theirs, scores=True) == pytest.approx([0.75])
 
 
 @pytest.mark.parametrize(
@@ -344,14 +358,14 @@ def test_only_the_first_output_holds_scores_and_outputs_count_alike():
 def test_outputs_that_do_not_match_are_an_error(ours, theirs):
     """A variant that returns one row of three must not agree by broadcasting."""
     with pytest.raises(ValueError, match="output"):
-        agreement(ours, theirs)
+        agreement(ours, theirs, scores=True)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 5))
-def test_agreement_is_a_share_and_with_itself_complete(seed, rows, width):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 5), st.booleans())
+def test_agreement_is_a_share_and_with_itself_complete(seed, rows, width, scores):
     """Between 0 and 1 for any floats, 1 for the same outputs."""
     draw = np.random.default_rng(seed)
     ours = {"y": draw.normal(size=(rows, width)), "z": draw.normal(size=(rows, width))}
     theirs = {"y": draw.normal(size=(rows, width)), "z": draw.normal(size=(rows, width))}
-    assert 0.0 <= agreement(ours, theirs) <= 1.0
-    assert agreement(ours, ours) == 1.0
+    assert 0.0 <= agreement(ours, theirs, scores=scores) <= 1.0
+    assert agreement(ours, ours, scores=scores) == 1.0
