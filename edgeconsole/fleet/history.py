@@ -1,7 +1,7 @@
 """What the console remembers: samples, events, transitions in SQLite, written in batches by one writer.
 
-One commit a second: a console that is killed fetches again what it had not written, and
-reading never waits for writing.
+One commit a second, of large fleets one in up to five: a console that is killed fetches again what it
+had not written, and reading never waits for writing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -31,6 +32,10 @@ from edgeconsole.protocol.thermal import ThermalTransition
 from edgeconsole.specs import RetentionConfig
 
 FLUSH_S: Final = 1.0
+MOST_FLUSH_S: Final = 5.0
+_DEVICES_A_SECOND: Final = 200
+"""Every device's rows lie in a page of its own: a commit writes as many pages as there are devices, be
+it with one row for each or with five. So large fleets are written less often, each device at a stretch."""
 _PRUNE_EVERY_S: Final = 3600.0
 MAX_WAITING: Final = 100_000
 """Overflow rule while the disk refuses: the oldest rows are dropped, and counted."""
@@ -114,9 +119,9 @@ class History:
                 queue.append(moved)
 
     async def run(self) -> None:
-        """Write for ever, every second; what the disk refuses is tried again."""
+        """Write for ever, as often as `flush_s` says; what the disk refuses is tried again."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(flush_s(len(self._device_ids)))
             await self.flush()
 
     async def keep_up(self) -> None:
@@ -163,7 +168,7 @@ class History:
 
     async def _flush(self) -> None:
         waiting = (
-            (rows.INSERT_SAMPLE, self._samples, list(self._samples)),
+            (rows.INSERT_SAMPLE, self._samples, sorted(self._samples, key=itemgetter(0))),
             (rows.INSERT_EVENT, self._events, list(self._events)),
             (rows.INSERT_TRANSITION, self._transitions, list(self._transitions)),
             (rows.INSERT_THERMAL, self._thermal, list(self._thermal)),
@@ -271,6 +276,11 @@ class History:
         if self._database is None:
             raise StoreError(f"{self.path}: is not open")
         return self._database
+
+
+def flush_s(devices: int) -> float:
+    """Return how often the rows of so many devices are written, in seconds."""
+    return min(MOST_FLUSH_S, max(FLUSH_S, devices / _DEVICES_A_SECOND))
 
 
 def _detail(detail: str | None, kind: type[_Detail]) -> _Detail | None:

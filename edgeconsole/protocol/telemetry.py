@@ -127,6 +127,13 @@ class BacklogSample(msgspec.Struct, frozen=True, omit_defaults=True):
     disk_total_bytes: Count | None = None
     problem: str = ""
     """Why nothing is written at the moment; empty while all is well."""
+    gaps: Count = 0
+    """Stretches of which nothing is left but that they were."""
+
+    @property
+    def was_read(self) -> bool:
+        """Say whether the figures are known: a file that was ever opened is not empty."""
+        return self.used_bytes > 0
 
 
 class DeviceSample(msgspec.Struct, frozen=True, gc=False):

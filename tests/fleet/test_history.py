@@ -527,3 +527,34 @@ async def test_run_writes_by_itself(
     await asyncio.gather(writer, return_exceptions=True)
     await history.close()
     assert count(path) == 2
+
+
+def test_large_fleets_are_written_less_often() -> None:
+    """Up to 200 devices every second; more, less often; never less than every five seconds."""
+    assert [module.flush_s(devices) for devices in (0, 1, 200, 600, 1000, 50_000)] == [
+        *(1.0, 1.0, 1.0),
+        *(3.0, 5.0, 5.0),
+    ]
+
+
+async def test_rows_are_written_a_device_at_a_stretch(
+    history: History, path: Path, make_sample: MakeSample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples that came in turns are written device by device, each in its order; none is missing."""
+    written: list[str] = []
+    database = history._open_database()
+    executemany = database.executemany
+
+    async def watched(sql: str, each: list[tuple[str, ...]]) -> object:
+        written.extend(row[0] for row in each)
+        return await executemany(sql, each)
+
+    monkeypatch.setattr(database, "executemany", watched)
+    for seq in range(1, 6):
+        for device in ("b", "a", "c"):
+            history.add_sample(device, make_sample(seq))
+    await history.flush()
+    assert written == [*"aaaaabbbbbccccc"]
+    assert count(path) == 15
+    await history.flush()
+    assert len(written) == 15

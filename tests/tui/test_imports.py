@@ -13,6 +13,7 @@ import edgeconsole.tui
 PURE = (
     "actions",
     "audit_lines",
+    "backlog_lines",
     "chart_geometry",
     "chart_marks",
     "charts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgeconsole.runtime.http.backlog_metrics import BACKLOG_METRICS
 from edgeconsole.runtime.http.metric import Kind, Metric
 from edgeconsole.runtime.http.sensor_metrics import SENSOR_METRICS
 from edgeconsole.runtime.http.thermal_metrics import THERMAL_METRICS
@@ -198,6 +199,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     CACHE_EVICTIONS,
     CACHE_EXPIRATIONS,
     CACHE_BYTES,
+    *BACKLOG_METRICS,
     *THERMAL_METRICS,
     *SENSOR_METRICS,
 )

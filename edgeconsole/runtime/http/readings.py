@@ -15,6 +15,7 @@ from edgeconsole.protocol.inference import Rung
 from edgeconsole.protocol.telemetry import ModelState
 from edgeconsole.runtime.failsafe.route import Route
 from edgeconsole.runtime.http import metrics
+from edgeconsole.runtime.http.backlog_metrics import backlog_values
 from edgeconsole.runtime.http.metric import Metric
 from edgeconsole.runtime.http.sensor_readings import read_monitor
 from edgeconsole.runtime.http.thermal_metrics import thermal_values
@@ -160,6 +161,8 @@ def _read_agent(agent: EdgeIntelligentAgent, snapshot: Snapshot) -> None:
     now, _ = agent.state()
     for state in AgentState:
         snapshot.add(metrics.STATE, (state.value,), float(state is now))
+    for metric, value in backlog_values(agent.offline.sample(), time.time()):
+        snapshot.add(metric, (), value)
     for metric, labels, value in thermal_values(agent.thermal.sample()):
         snapshot.add(metric, labels, value)
 

@@ -39,6 +39,7 @@ class Fill:
     disk_total_bytes: int | None = None
     asked_unix_s: float | None = None
     sinks: int = 0
+    gaps: int = 0
 
 
 class Backlog:
@@ -136,16 +137,25 @@ class Backlog:
     def fill(self) -> Fill:
         """Return how full it is; raises `StoreError`."""
         with self._file.reading() as database:
-            samples, thinned, oldest = database.execute(
-                "SELECT sum(samples), sum(every NOT IN (1, ?)), min(since_unix_s) FROM block",
-                (GAP,),
+            samples, thinned, gaps, oldest = database.execute(
+                "SELECT sum(samples), sum(every NOT IN (1, ?)), sum(every = ?), min(since_unix_s) "
+                "FROM block",
+                (GAP, GAP),
             ).fetchone()
             asked, sinks = database.execute(
                 "SELECT max(asked_unix_s), count(*) FROM sink"
             ).fetchone()
         free, total = self._room.disk()
         return Fill(
-            self._file.used_bytes, samples or 0, thinned or 0, oldest, free, total, asked, sinks
+            used_bytes=self._file.used_bytes,
+            samples=samples or 0,
+            thinned_blocks=thinned or 0,
+            oldest_unix_s=oldest,
+            disk_free_bytes=free,
+            disk_total_bytes=total,
+            asked_unix_s=asked,
+            sinks=sinks,
+            gaps=gaps or 0,
         )
 
     def _write(self, minutes: Sequence[Minute]) -> None:

@@ -106,6 +106,7 @@ class OfflineCapabilityManager:
             disk_free_bytes=fill.disk_free_bytes,
             disk_total_bytes=fill.disk_total_bytes,
             problem=self.problem,
+            gaps=fill.gaps,
         )
 
     def _minute(self, time_unix_s: float) -> Minute:

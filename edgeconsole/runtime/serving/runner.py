@@ -10,12 +10,13 @@ from typing import Final
 
 from edgeconsole.bundle import Bundle
 from edgeconsole.errors import ErrorCode, RequestError
-from edgeconsole.protocol.answers import AnswerForm
 from edgeconsole.protocol.inference import ALIGNMENT, PriorityClass
 from edgeconsole.protocol.telemetry import ModelSample, ModelState
 from edgeconsole.protocol.tensors import Array
-from edgeconsole.runtime.serving.batcher import Answer, Pending, RequestBatcher
-from edgeconsole.runtime.serving.channel import Layout, Load, Ran, RunFailed
+from edgeconsole.runtime.serving.answers import Answers
+from edgeconsole.runtime.serving.batcher import Pending, RequestBatcher
+from edgeconsole.runtime.serving.channel import Load, Ran, RunFailed
+from edgeconsole.runtime.serving.company import waits_until_s
 from edgeconsole.runtime.serving.metrics import PerformanceMetrics, Phase
 from edgeconsole.runtime.serving.outlook import Outlook
 from edgeconsole.runtime.serving.pool import OnEvent, PoolLimits, Worker, WorkerPool
@@ -26,7 +27,6 @@ MAX_ATTEMPTS: Final = 2
 _EARLY_S: Final = 0.0002
 _PATIENCE: Final = 4.0
 """A worker hangs only when it takes this multiple of what such a batch takes, and `hang_timeout_s`."""
-_KEPT_FORMS: Final = 256
 _ONE_WORKER_BELOW_MS: Final = 1.0
 """Below this the supervisor, not the model, is what a second worker would wait for."""
 
@@ -88,8 +88,7 @@ class ModelRunner:
         self._queue = RequestBatcher(
             serving.max_queue, serving.max_queue_mb << 20, serving.queue_policy
         )
-        self._forms: dict[tuple[Layout, int, tuple[str, ...]], AnswerForm] = {}
-        self._output_names = [spec.name for spec in bundle.manifest.outputs]
+        self._answers = Answers(bundle.manifest)
         self._again: deque[list[Pending]] = deque()
         """Parts of a batch that failed, to be run on their own."""
         self._delay: asyncio.TimerHandle | None = None
@@ -262,23 +261,9 @@ class ModelRunner:
             start += member.rows
         self._look_idle()
 
-    def _form(self, outputs: Layout, member: Pending) -> AnswerForm:
-        """Return the form that this member's answer shares with those like it."""
-        key = (outputs, member.rows, member.output_names)
-        form = self._forms.get(key)
-        if form is None:
-            if len(self._forms) >= _KEPT_FORMS:
-                self._forms.clear()
-            form = self._forms[key] = AnswerForm()
-        return form
-
     def _answer(
         self, pending: Pending, batch: Batch, result: Ran, views: list[Array], now_s: float
     ) -> None:
-        named = list(zip(self._output_names, views, strict=True))
-        wanted = pending.output_names
-        if wanted:
-            named = [(name, view) for name, view in named if name in wanted]
         waited_ms = (batch.dispatched_s - pending.received_s) * 1e3
         batch_ms = 0.0
         if self._max_delay_s:
@@ -293,19 +278,7 @@ class ModelRunner:
             infer_ms=result.infer_ms,
             total_ms=total_ms,
         )
-        manifest = self.manifest
-        pending.resolve(
-            Answer(
-                model=manifest.model,
-                version=manifest.version,
-                variant=manifest.variant,
-                outputs=named,
-                queue_ms=waited_ms,
-                infer_ms=result.infer_ms,
-                total_ms=total_ms,
-                form=self._form(result.outputs, pending),
-            )
-        )
+        pending.resolve(self._answers.make(pending, result, views, waited_ms, total_ms))
 
     def _halve(self, members: list[Pending], error: RequestError) -> None:
         """Fail a single request; run the halves of a batch again, so that the guilty one stands alone."""
@@ -352,20 +325,15 @@ class ModelRunner:
         """Say whether a lone request should wait for others (`max_delay_ms`, off by default)."""
         if not self._max_delay_s or not len(self._queue):
             return False
-        if len(self._queue) >= self.curve.enough_rows(self._max_rows):
-            return False
-        first = min(self._queue, key=lambda each: each.received_s)
-        latest_s = max(first.received_s, worker.idle_since_s) + self._max_delay_s
-        # Company is worth no deadline: the tightest keeps a quarter of its time.
-        tightest = min(self._queue, key=lambda each: each.deadline_s)
-        slack_s = 0.25 * (tightest.deadline_s - tightest.received_s)
-        runs_s = 2 * self.curve.bound_ms(tightest.rows) / 1e3
-        latest_s = min(latest_s, tightest.deadline_s - max(slack_s, runs_s))
-        if now_s >= latest_s - _EARLY_S:
+        idle_since_s = worker.idle_since_s
+        until_s = waits_until_s(
+            self._queue, self.curve, self._max_rows, idle_since_s, self._max_delay_s
+        )
+        if now_s >= until_s - _EARLY_S:
             return False
         if self._delay is not None:
             self._delay.cancel()
-        self._delay = self._loop.call_later(latest_s - now_s, self._delay_over)
+        self._delay = self._loop.call_later(until_s - now_s, self._delay_over)
         return True
 
     def _delay_over(self) -> None:

@@ -80,7 +80,7 @@ class ConfirmScreen(ReasonedDialog):
             states = f"States: {', '.join(STATES[:-1])}; {STATES[-1]} ends what is forced."
             what.append(((states, "muted"),))
         self.query_one("#confirm-what", Lines).show([*what, ()])
-        until = f"for, {self._until(hold_s)}" if kind.lasts else "for, as it ends: no time"
+        until = f"for, {self._until(hold_s)}" if kind.lasts else "no time: it ends at once"
         self.name_fields(**{"state": "state", "for": until})
         line = line_of(
             kind,

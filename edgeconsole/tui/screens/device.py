@@ -12,6 +12,7 @@ from edgeconsole.fleet.store import DeviceView, Point
 from edgeconsole.protocol.telemetry import DeviceEvent
 from edgeconsole.tui import (
     actions,
+    backlog_lines,
     charts,
     device_lines,
     ladder_lines,
@@ -79,6 +80,7 @@ class DeviceScreen(ScrollingScreen):
                 yield Chart(glyphs, id="power")
                 yield Chart(glyphs, id="load")
             yield Lines(glyphs, id="heat")
+            yield Lines(glyphs, id="backlog")
             yield Lines(glyphs, id="ladder")
             yield Lines(glyphs, id="models")
             yield Lines(glyphs, id="events")
@@ -106,11 +108,14 @@ class DeviceScreen(ScrollingScreen):
         heat = thermal_lines.thermal(view, frame.wall, width, state.glyphs)
         put_away(self.query_one("#heat", Lines), away=not heat)
         self.query_one("#heat", Lines).show(device_lines.quiet(heat, role))
+        kept = backlog_lines.backlog(view, width)
+        put_away(self.query_one("#backlog", Lines), away=not kept)
+        self.query_one("#backlog", Lines).show(device_lines.quiet(kept, role))
         self.query_one(Gauges).draw(view, points, width)
         self.query_one("#models", Lines).show(models)
         event_lines = device_lines.events(events, frame, width, state.glyphs)
         self.query_one("#events", Lines).show(event_lines)
-        extra = len(waiting) + len(switched) + len(heat)
+        extra = len(waiting) + len(switched) + len(heat) + len(kept)
         self._share_height(len(models) + len(ladder) + 1 + extra)
         self._draw_charts(view, points, events, role)
 
