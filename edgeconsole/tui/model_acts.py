@@ -50,7 +50,7 @@ _EFFECTS: Final = {
     ModelAct.REMOVE: "Its files go from the store; it has to be deployed again to come back.",
 }
 _LOADED: Final = "It is loaded and tested first; where that fails nothing changes."
-_WAY_BACK: Final = "R lets the one before answer again."
+_WAY_BACK: Final = "R on it lets the one before answer again."
 _LACKS: Final = "it is not in the store"
 _MOST_REASONS: Final = 3
 
