@@ -178,7 +178,9 @@ def test_the_demo_without_a_screen(tmp_path):
             "p50_ms",
             "p99_ms",
         }
-        assert (device["state"], device["model"]) == ("ready", "digits")
+        # At the moment of the last look a request may be in hand.
+        assert device["state"] in ("ready", "processing")
+        assert device["model"] == "digits"
         assert device["requests"] > 10
         assert device["accuracy"] >= 0.9
         assert 0 < device["p50_ms"] <= device["p99_ms"]

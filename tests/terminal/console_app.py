@@ -18,7 +18,7 @@ from edgeconsole.tui.actions import ACTIONS, MAIN, Action, ActionRegistry, Dange
 from edgeconsole.tui.app import EdgeConsoleApp
 from edgeconsole.tui.hangup import end_with_terminal
 
-PROBE = Action("probe", ("X",), "change something", MAIN, "Test", danger=Danger.CHANGE)
+PROBE = Action("probe", ("Z",), "change something", MAIN, "Test", danger=Danger.CHANGE)
 
 
 class WritingDesk(fleets.CannedDesk):
@@ -36,7 +36,7 @@ class WritingDesk(fleets.CannedDesk):
 
 
 def build(probe_file: Path, fleet: str) -> EdgeConsoleApp:
-    """Return the console; `X` and orders append a line to the file."""
+    """Return the console; `Z` and orders append a line to the file."""
 
     def fire() -> None:
         with probe_file.open("a") as file:

@@ -27,7 +27,7 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Termina
 
 @pytest.fixture
 def probe(tmp_path: Path) -> Path:
-    """Name the file that `X` writes to."""
+    """Name the file that `Z` writes to."""
     return tmp_path / "probe"
 
 
@@ -87,7 +87,7 @@ def test_ctrl_c_quits_even_from_the_prompt(start: Start) -> None:
 def test_the_probe_fires_when_it_is_meant(start: Start, probe: Path) -> None:
     """The key of the following tests does work, so that their silence means something."""
     terminal = start()
-    terminal.send("X")
+    terminal.send("Z")
     wait_for(terminal, lambda _: probe.exists(), "the probe")
     assert probe.read_text() == "fired\n"
 
@@ -96,9 +96,9 @@ def test_the_probe_fires_when_it_is_meant(start: Start, probe: Path) -> None:
 def test_type_ahead_goes_to_the_prompt(start: Start, probe: Path, sign: str) -> None:
     """A sign and keys with a meaning, written at once, all arrive in the prompt and do nothing."""
     terminal = start()
-    terminal.send(f"{sign}Xqzs pXX")
-    picture = wait_for(terminal, lambda shown: "pXX" in prompt_of(shown), "the text")
-    assert prompt_of(picture) == f"{sign}Xqzs pXX"
+    terminal.send(f"{sign}Zqzs pZZ")
+    picture = wait_for(terminal, lambda shown: "pZZ" in prompt_of(shown), "the text")
+    assert prompt_of(picture) == f"{sign}Zqzs pZZ"
     assert "PAUSED" not in picture
     terminal.send("\x1b")
     wait_for(terminal, lambda shown: prompt_of(shown) == "", "the prompt gone")
@@ -118,15 +118,15 @@ def test_a_command_written_at_once_runs(start: Start, probe: Path) -> None:
 def test_keys_behind_an_opening_screen_change_nothing(start: Start, probe: Path) -> None:
     """What is typed behind Enter or `?` was not meant for the screen that opens."""
     terminal = start()
-    terminal.send("\rXX")
+    terminal.send("\rZZ")
     wait_for(terminal, lambda shown: "fleet › dock-0188" in shown, "the device")
-    terminal.send("?XX")
+    terminal.send("?ZZ")
     wait_for(terminal, lambda shown: "Esc closes" in shown, "the help")
     terminal.send("\x1b")
     wait_for(terminal, lambda shown: "Esc closes" not in shown, "the help gone")
-    terminal.send(":fleet\rXX")
+    terminal.send(":fleet\rZZ")
     wait_for(terminal, lambda shown: "worst first" in shown, "the fleet")
-    terminal.send("/cart\rXX")
+    terminal.send("/cart\rZZ")
     wait_for(terminal, lambda shown: "2 of 10" in shown and not prompt_of(shown), "the filter")
     terminal.send("q")
     assert_left(terminal)
