@@ -142,9 +142,14 @@ def choose(variants: Sequence[Variant], stick: Yardstick) -> Variant | None:
     )
     pick = tied[0]
     for each in tied[1:]:
-        if cost_of(each, Objective.SIZE) <= _HALF * cost_of(pick, Objective.SIZE):
+        if _is_half_of(each.size_bytes, pick.size_bytes):
             pick = each
     return pick
+
+
+def _is_half_of(size_bytes: int | None, other_bytes: int | None) -> bool:
+    """Say whether one size is at most half of another; of what is unknown nobody can."""
+    return size_bytes is not None and other_bytes is not None and size_bytes <= _HALF * other_bytes
 
 
 def fallback_for(pick: Variant, variants: Sequence[Variant], baseline: Variant) -> Variant | None:

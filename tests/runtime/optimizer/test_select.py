@@ -56,6 +56,15 @@ def judged(*rows: Variant, objective=Objective.P50, unit=DropUnit.POINTS, **boun
 # Ties
 
 
+def test_an_unknown_size_is_not_half_of_anything() -> None:
+    """Of two as fast the simpler one is picked where either size is unknown, whatever the order."""
+    for sizes in ((None, None), (8 * MIB, None), (None, 1 * MIB)):
+        simple = row("simple", technique="float", size_bytes=sizes[0])
+        other = row("other", technique="pruned", size_bytes=sizes[1])
+        for rows in ((simple, other), (other, simple)):
+            assert judged(*rows, objective=Objective.P50).recommended == "simple"
+
+
 def test_of_two_as_fast_one_half_as_large_goes_before_a_simpler_one() -> None:
     """A file that is sent to forty devices and kept there need not be twice as large for nothing."""
     simple = row("fp32")
