@@ -89,7 +89,7 @@ class Hooks:
             return f"{program[0]} did not end within {self._config.timeout_s:g} s"
         finally:
             if process.returncode is None:
-                # With all that it started: the session is its own.
+                # With all that it started: they are a process group of their own.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
-from edgeconsole.cli import main
 from edgeconsole.fleet.inventory import load_inventory
 from edgeconsole.fleet.levels import Level
 from edgeconsole.fleet.orders import Intent, OrderKind, Outcome
@@ -17,26 +15,10 @@ from edgeconsole.protocol.inference import Rung
 
 
 @pytest.fixture
-def fleet(agents, tmp_path, free_port):
+def fleet(agents, fleet_file, free_port):
     """Return an agent that does not run yet, on a port of its own, and the file of its fleet."""
     home = agents.write(port=free_port)
-    file = tmp_path / "fleet.toml"
-    file.write_text(
-        'history = "h.db"\nstale_after_s = 30.0\ngone_after_s = 60.0\n[[devices]]\nid = "dev-1"\n'
-        f'url = "ws://127.0.0.1:{free_port}"\ntoken_file = "{home}/state/token"\n'
-    )
-    return home, file
-
-
-@pytest.fixture
-def run(fleet, capsys):
-    """Return a function that runs a verb and returns its exit code and its JSON."""
-
-    async def verb(*arguments):
-        code = await asyncio.to_thread(main, [*arguments, "--json", "--fleet", str(fleet[1])])
-        return code, json.loads(capsys.readouterr().out)
-
-    return verb
+    return home, fleet_file(home, free_port)
 
 
 async def test_a_fallback_is_forced_explained_and_released(agents, fleet, run):
