@@ -132,7 +132,9 @@ def _state(sample: ThermalSample, glyphs: Glyphs) -> Line:
 def _figures(sample: ThermalSample) -> list[Line]:
     found: list[Line] = []
     if sample.limit_c is None or sample.temp_c is None:
-        found.append(((f"n/a: {fmt.escape(sample.reason or sample.limit_source)}", "muted"),))
+        # While a state is forced the reason is the operator's, and says nothing of the sensor.
+        told = sample.limit_source if sample.override else sample.reason or sample.limit_source
+        found.append(((f"n/a: {fmt.escape(told)}" if told else "temperature n/a", "muted"),))
     if sample.limit_c is not None:
         limit = f"{sample.limit_c:.0f} °C ({fmt.escape(sample.limit_source)})"
         found.append((("limit ", "muted"), (limit, "limit")))

@@ -136,6 +136,11 @@ def test_an_override_is_named_with_its_end() -> None:
     said = "nominal forced by ana until 14:34:40 (1m30s left): a demo"
     assert said in shown(replace(HOT, override=held))
     assert "ignored" in shown(replace(HOT, override=replace(held, ignored=True)))
+    blind = replace(HOT, temp_c=None, limit_c=None, limit_source="", reason="ana: a demo")
+    assert "n/a: ana" in shown(blind)
+    forced = shown(replace(blind, override=held))
+    assert "temperature n/a" in forced
+    assert "n/a: ana" not in forced
 
 
 def test_an_override_runs_out_also_when_nothing_is_heard() -> None:
